@@ -1,0 +1,1 @@
+"""The conformance suite: harness, clients, pytest plugin and verdict."""

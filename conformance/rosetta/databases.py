@@ -1,0 +1,133 @@
+"""Databases that exist for one server only: an SQLite file, or a scratch PostgreSQL database."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Literal, get_args
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+Kind = Literal["sqlite", "postgresql"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+DEFAULT_POSTGRES_URL = "postgresql://postgres@127.0.0.1:5432/postgres"
+DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
+
+
+def postgres_url() -> str:
+    """Return the URL of a PostgreSQL database from which others may be created."""
+    return os.environ.get("ROSETTA_POSTGRES_URL", DEFAULT_POSTGRES_URL)
+
+
+def redis_url() -> str:
+    """Return the URL of the Redis for wake-ups.
+
+    All servers of a run share it. A database number would not part them: Redis channels are
+    global across its databases. A wake-up is only a hint, so another server's does no harm.
+    """
+    return os.environ.get("ROSETTA_REDIS_URL", DEFAULT_REDIS_URL)
+
+
+class Database(ABC):
+    """One database; ``url`` is what its server gets as DATABASE_URL."""
+
+    kind: Kind
+    url: str
+
+    @abstractmethod
+    def clone(self, directory: Path) -> Database:
+        """Return a new database with the same content; nothing may be connected to this one."""
+
+    @abstractmethod
+    def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
+        """Run one statement past the server, commit, return its rows; parameters are ``?``."""
+
+    @abstractmethod
+    def drop(self) -> None:
+        """Remove the database, whoever is connected."""
+
+
+class SqliteDatabase(Database):
+    """A file of its own in ``directory``; not created before someone connects."""
+
+    kind: Kind = "sqlite"
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / f"{uuid4().hex}.db"
+        self.url = f"sqlite:///{self.path.resolve()}"
+
+    def clone(self, directory: Path) -> SqliteDatabase:
+        """Copy the content into a new file, pages still in the write-ahead log included."""
+        copy = SqliteDatabase(directory)
+        with closing(self.connect()) as source, closing(copy.connect()) as target:
+            source.backup(target)
+        return copy
+
+    def connect(self) -> sqlite3.Connection:
+        """Open a connection of one's own; the caller closes it."""
+        return sqlite3.connect(self.path, timeout=5)
+
+    def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
+        """Run one statement on a connection of its own."""
+        with closing(self.connect()) as connection, connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(statement, parameters)]
+
+    def drop(self) -> None:
+        """Remove the file and those that SQLite puts beside it."""
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+
+
+class PostgresDatabase(Database):
+    """A scratch database, created at once beside the one of ``admin_url``."""
+
+    kind: Kind = "postgresql"
+
+    def __init__(self, admin_url: str | None = None, template: str | None = None) -> None:
+        self._admin_url = admin_url or postgres_url()
+        self.name = f"rosetta_{uuid4().hex[:16]}"
+        self.url = urlunsplit(urlsplit(self._admin_url)._replace(path=f"/{self.name}"))
+        statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self.name))
+        if template:
+            statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+        self._administer(statement)
+
+    def clone(self, directory: Path) -> PostgresDatabase:
+        """Create a database with this one as its template."""
+        return PostgresDatabase(self._admin_url, template=self.name)
+
+    def connect(self) -> psycopg.Connection[dict[str, Any]]:
+        """Open a connection of one's own; the caller closes it."""
+        return psycopg.connect(self.url, row_factory=dict_row, connect_timeout=5)
+
+    def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
+        """Run one statement on a connection of its own."""
+        text = statement.replace("%", "%%").replace("?", "%s")
+        with self.connect() as connection:
+            cursor = connection.execute(text.encode(), parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def drop(self) -> None:
+        """Drop the database, cutting whoever is connected."""
+        self._administer(
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(self.name))
+        )
+
+    def _administer(self, statement: sql.Composed) -> None:
+        with psycopg.connect(self._admin_url, autocommit=True, connect_timeout=5) as connection:
+            connection.execute(statement)
+
+
+def create(kind: Kind, directory: Path) -> SqliteDatabase | PostgresDatabase:
+    """Return a new, empty database of this kind."""
+    return SqliteDatabase(directory) if kind == "sqlite" else PostgresDatabase()

@@ -1,0 +1,120 @@
+"""The servers of one run: the main one, the one with small limits, and those a test launches."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rosetta import databases, venvs
+from rosetta.databases import PostgresDatabase, SqliteDatabase
+from rosetta.harness import Server, migrate
+from rosetta.manifest import Implementation
+
+# Known to the suite so that it can forge tokens.
+SECRET_KEY = "rosetta-conformance-secret-key-0123456789"  # noqa: S105 - of servers that die with a run
+LIMITS = {"TOKEN_TTL_SECONDS": "3", "WS_MAX_CONNECTIONS": "3", "WS_QUEUE_EVENTS": "10"}
+
+ScratchDatabase = SqliteDatabase | PostgresDatabase
+
+
+@dataclass
+class Fleet:
+    """Start servers of one implementation; ``close`` ends all and drops their databases.
+
+    The implementation's migrations run once, on a template of which each database is a copy.
+    """
+
+    implementation: Implementation
+    kind: databases.Kind
+    workers: int
+    logs: Path
+    _servers: list[Server] = field(default_factory=list)
+    _databases: list[ScratchDatabase] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._directory = TemporaryDirectory(prefix="rosetta-")
+        self._numbers = itertools.count(1)
+        self._template: ScratchDatabase | None = None
+        self.venv = venvs.environment_of(self.implementation)
+
+    @property
+    def directory(self) -> Path:
+        """A directory that goes with the fleet."""
+        return Path(self._directory.name)
+
+    def database(self, *, migrated: bool = True) -> ScratchDatabase:
+        """Return a new database, empty or migrated."""
+        if migrated:
+            made = self._migrated_template().clone(self.directory)
+        else:
+            made = databases.create(self.kind, self.directory)
+        self._databases.append(made)
+        return made
+
+    def server(
+        self,
+        name: str,
+        *,
+        database: ScratchDatabase | None = None,
+        database_url: str | None = None,
+        workers: int | None = None,
+        environment: Mapping[str, str | None] | None = None,
+    ) -> Server:
+        """Return a server that is not started, on a new migrated database unless one is given.
+
+        A variable of ``environment`` that is None is not set at all.
+        """
+        if database is None and database_url is None:
+            database = self.database()
+        count = self.workers if workers is None else workers
+        variables: dict[str, str | None] = {
+            "DATABASE_URL": database_url or (database.url if database else None),
+            "SECRET_KEY": SECRET_KEY,
+            "WORKERS": str(count),
+            "REDIS_URL": databases.redis_url() if count > 1 else None,
+            **(environment or {}),
+        }
+        given = {key: value for key, value in variables.items() if value is not None}
+        log = self.logs / f"{next(self._numbers):03}-{name}.log"
+        log.unlink(missing_ok=True)
+        server = Server.of(self.implementation, self.venv, given, log)
+        server.database = database
+        self._servers.append(server)
+        return server
+
+    def discard(self, servers: Iterable[Server]) -> None:
+        """End these servers; their databases stay until the fleet closes."""
+        for server in servers:
+            server.stop()
+            self._servers.remove(server)
+
+    def close(self) -> None:
+        """End every server at once, then drop every database."""
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            list(pool.map(Server.stop, self._servers))
+        for database in self._databases:
+            database.drop()
+        self._directory.cleanup()
+
+    def _migrated_template(self) -> ScratchDatabase:
+        if self._template is None:
+            template = databases.create(self.kind, self.directory)
+            self._databases.append(template)
+            log = self.logs / "000-migrate.log"
+            log.unlink(missing_ok=True)
+            migrate(self.implementation, self.venv, template.url, log)
+            self._template = template
+        return self._template
+
+
+def start_together(servers: Iterable[Server]) -> None:
+    """Start servers in parallel; raise the first error."""
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        list(pool.map(Server.start, servers))
+
+
+Launch = Callable[..., Server]

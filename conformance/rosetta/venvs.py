@@ -1,0 +1,91 @@
+"""One virtual environment per implementation, rebuilt only when its lock file changes."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rosetta.manifest import ROOT, Implementation
+
+CACHE = ROOT / ".nox"
+
+
+class VenvError(Exception):
+    """An environment could not be made; the message holds the tool's own output."""
+
+
+def environment_of(implementation: Implementation, cache: Path = CACHE) -> Path:
+    """Return the implementation's environment, made from requirements.txt if it is not current."""
+    return ensure(cache / f"impl-{implementation.name}", implementation.requirements)
+
+
+def development_environment_of(implementation: Implementation, cache: Path = CACHE) -> Path:
+    """Return the environment for the implementation's own tests (requirements-dev.txt)."""
+    return ensure(cache / f"impl-{implementation.name}-dev", implementation.test_requirements)
+
+
+def ensure(venv: Path, requirements: Path) -> Path:
+    """Make ``venv`` hold exactly ``requirements``; a current one is left untouched."""
+    if not requirements.is_file():
+        raise VenvError(f"{requirements} is missing: compile it with hashes first")
+    wanted = fingerprint(requirements)
+    stamp = venv / "rosetta-lock.sha256"
+    with _locked(venv.with_name(f"{venv.name}.lock")):
+        if not (stamp.is_file() and stamp.read_text() == wanted):
+            _build(venv, requirements)
+            stamp.write_text(wanted)
+    return venv
+
+
+def fingerprint(requirements: Path) -> str:
+    """Return a hash of the lock file, the Python version and its place."""
+    digest = hashlib.sha256(requirements.read_bytes())
+    digest.update(f"{sys.version}\n{sys.base_prefix}".encode())
+    return digest.hexdigest()
+
+
+def bin_directory(venv: Path) -> Path:
+    """Return the directory of the environment's commands."""
+    return venv / ("Scripts" if os.name == "nt" else "bin")
+
+
+def find_uv() -> str | None:
+    """Return the uv to use: that of the environment variable UV, or the one on PATH."""
+    return os.environ.get("UV") or shutil.which("uv")
+
+
+def _build(venv: Path, requirements: Path) -> None:
+    shutil.rmtree(venv, ignore_errors=True)
+    uv = find_uv()
+    python = str(bin_directory(venv) / "python")
+    if uv:
+        _run([uv, "venv", "--quiet", "--python", sys.executable, str(venv)])
+        install = [uv, "pip", "install", "--quiet", "--python", python]
+    else:
+        _run([sys.executable, "-m", "venv", str(venv)])
+        install = [python, "-m", "pip", "install", "--quiet"]
+    _run([*install, "--require-hashes", "--requirement", str(requirements)])
+
+
+def _run(command: Sequence[str]) -> None:
+    done = subprocess.run(  # noqa: S603 - commands made above
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise VenvError(f"{' '.join(command)}\n{done.stdout}{done.stderr}".rstrip())
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep two runs from building the same environment at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,3 @@
+"""Everything the suite shares is in the plugin."""
+
+pytest_plugins = ["rosetta.plugin"]
