@@ -21,7 +21,9 @@ PASSWORD = "correct horse battery"  # noqa: S105 - of accounts that live as long
 SHOWN_BODY = 2000
 
 # Fields that curl sends by itself, or that the length of the body gives.
-OWN_TO_CLIENTS = frozenset({"accept", "accept-encoding", "connection", "content-length", "host"})
+OWN_TO_CLIENTS = frozenset(
+    {"accept", "accept-encoding", "connection", "content-length", "host", "user-agent"}
+)
 
 Response = httpx.Response | raw.RawResponse
 R = TypeVar("R", httpx.Response, raw.RawResponse)

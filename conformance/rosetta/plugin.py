@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+import yaml
 
 from rosetta import databases, results
 from rosetta.client import Api
@@ -29,7 +30,6 @@ CONTROLLED_FIXTURES = frozenset(
     {"database", "fleet", "launch", "limits_api", "limits_server", "redis_url"}
 )
 LOG_SHOWN = 3000
-USED_UP = (ServerError, VenvError, ManifestError)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -253,9 +253,11 @@ class Run:
     def _explain(self, item: pytest.Item, report: pytest.TestReport) -> None:
         for rule in dict.fromkeys(rules_of(item)):
             report.sections.append((f"rule {rule}: the contract says", self.rules.get(rule, "?")))
+        told = report.longreprtext
         exchanges = [str(exchange) for api in self.apis for exchange in api.exchanges]
+        exchanges = [text for text in exchanges if text.splitlines()[0] not in told]
         if exchanges:
-            report.sections.append(("last exchanges", "\n\n".join(exchanges)))
+            report.sections.append(("exchanges before", "\n\n".join(exchanges)))
         if log := _read_from(self._log, self._log_start):
             report.sections.append(("the main server's log", log))
 
@@ -313,16 +315,14 @@ RUN = pytest.StashKey[Run]()
 
 
 def rule_texts(root: Path = ROOT) -> dict[str, str]:
-    """Return the text of each rule of spec/rules.yaml by its id."""
-    import yaml
-
+    """Return the text of each rule of spec/rules.yaml by its id; raise UsageError."""
     path = root / "spec" / "rules.yaml"
-    if not path.exists():
-        return {}
-    rules = yaml.safe_load(path.read_text(encoding="utf-8"))["rules"]
-    if isinstance(rules, dict):
-        return {id_: " ".join(str(rule["text"]).split()) for id_, rule in rules.items()}
-    return {rule["id"]: " ".join(str(rule["text"]).split()) for rule in rules}
+    try:
+        groups = yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+        rules = [rule for group in groups for rule in group["rules"]]
+        return {rule["id"]: rule["text"].strip() for rule in rules}
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise pytest.UsageError(f"{path} lists no rules: {error!r}") from None
 
 
 def rules_of(item: pytest.Item) -> Iterator[str]:
