@@ -22,6 +22,7 @@ from rosetta.fleet import LIMITS, SECRET_KEY, Fleet, start_together
 from rosetta.harness import Server, ServerError, Target
 from rosetta.manifest import ROOT, ManifestError, find
 from rosetta.results import LAYERS, RunResult, TestResult
+from rosetta.spec import Rules
 from rosetta.venvs import VenvError
 
 NEEDS_PROCESS = "needs the process"
@@ -318,11 +319,10 @@ def rule_texts(root: Path = ROOT) -> dict[str, str]:
     """Return the text of each rule of spec/rules.yaml by its id; raise UsageError."""
     path = root / "spec" / "rules.yaml"
     try:
-        groups = yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
-        rules = [rule for group in groups for rule in group["rules"]]
-        return {rule["id"]: rule["text"].strip() for rule in rules}
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise pytest.UsageError(f"{path} lists no rules: {error!r}") from None
+        found = Rules(yaml.safe_load(path.read_text(encoding="utf-8"))).rules
+    except (OSError, yaml.YAMLError, LookupError, TypeError) as error:
+        raise pytest.UsageError(f"{path} cannot be read: {error!r}") from None
+    return {rule.id: rule.text.strip() for rule in found.values()}
 
 
 def rules_of(item: pytest.Item) -> Iterator[str]:

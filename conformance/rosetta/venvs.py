@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rosetta.manifest import ROOT, Implementation
+from rosetta.manifest import ROOT, Implementation, ManifestError, find
 
 CACHE = ROOT / ".nox"
 
@@ -89,3 +89,18 @@ def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def main() -> int:
+    """Print the interpreter that sees what an implementation's own tests see."""
+    try:
+        venv = development_environment_of(find(sys.argv[1]))
+    except (ManifestError, VenvError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(bin_directory(venv) / "python")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,6 +1,6 @@
 """Judge the result files of a run: a table, and one line that is green only with proof.
 
-python -m rosetta.verdict [--results DIR] [--run ID --expect LABEL …] [FILE …]
+python -m rosetta.verdict [--results DIR] [--run ID --expect NAME …] [FILE …]
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def report(judgements: Sequence[Judgement], missing: Iterable[str], console: Con
         console.print(layers_table(runs))
     for judgement in judgements:
         _print_run(judgement, console)
-    absent = [f"{label}: no result" for label in missing]
+    absent = [f"{name}: no result" for name in missing]
     for line in absent:
         console.print(Text(line, style="red"))
     red = [j.run.label for j in judgements if not j.green] + absent
@@ -168,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("files", nargs="*", type=Path, help="default: all of the directory")
     parser.add_argument("--results", type=Path, default=ROOT / "results")
     parser.add_argument("--run", metavar="ID", help="only results of this run count")
-    parser.add_argument("--expect", nargs="*", default=[], metavar="LABEL")
+    parser.add_argument("--expect", nargs="*", default=[], metavar="NAME")
     options = parser.parse_args(arguments)
     files = options.files or sorted(options.results.glob("*.json"))
     try:
@@ -178,7 +178,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     if options.run:
         runs = [run for run in runs if run.run_id == options.run]
-    missing = [label for label in options.expect if label not in {run.label for run in runs}]
+    found = {run.implementation for run in runs}
+    missing = [name for name in options.expect if name not in found]
     head = None if options.run else commit()[0]
     judgements = [judge(run, run_id=options.run, head=head) for run in runs]
     return 0 if report(judgements, missing, Console()) else 1

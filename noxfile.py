@@ -1,0 +1,182 @@
+"""Every verb of the repository. ``nox`` alone proves all implementations on SQLite."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+
+ROOT = Path(__file__).parent
+CONFORMANCE = ROOT / "conformance"
+RESULTS = ROOT / "results"
+NONE_FOUND = "no implementation found: no impl/*/pyproject.toml has a table [tool.conformance]"
+# The variables of the contract: what the tester has set must not reach a test.
+CONTRACT_VARIABLES = (
+    *("APP_ENV", "DATABASE_URL", "HOST", "LOG_LEVEL", "PORT", "REDIS_URL", "SECRET_KEY"),
+    *("TOKEN_TTL_SECONDS", "WORKERS", "WS_MAX_CONNECTIONS", "WS_QUEUE_EVENTS"),
+)
+# Time for an interrupted run to end its servers and drop its databases, in seconds.
+PATIENCE = 20.0
+
+
+def manifests() -> dict[str, dict[str, Any]]:
+    """Return the table [tool.conformance] of every implementation, by folder."""
+    files = {path.parent.name: path for path in sorted(ROOT.glob("impl/*/pyproject.toml"))}
+    tables = {name: nox.project.load_toml(path).get("tool", {}) for name, path in files.items()}
+    return {name: tool["conformance"] for name, tool in tables.items() if "conformance" in tool}
+
+
+def each(*others: str) -> list[Any]:
+    """Return one parameter per implementation; without any, one that makes the session fail."""
+    return [nox.param(name, id=name) for name in (*others, *manifests())] or [
+        nox.param("", id="none")
+    ]
+
+
+@functools.cache
+def run_id() -> str:
+    """Return what ties the result files of this run of nox together."""
+    return uuid.uuid4().hex
+
+
+@functools.cache
+def started() -> list[str]:
+    """Return what this run of nox has begun to test and so owes a result of."""
+    return []
+
+
+@nox.session
+@nox.parametrize("implementation", each())
+def conformance(session: nox.Session, implementation: str) -> None:
+    """Hold one implementation, or with --base-url any server, to the contract."""
+    arguments = list(session.posargs)
+    if any(argument.split("=")[0] == "--impl" for argument in arguments):
+        session.error('name the implementation as in nox -s "conformance(flask)", without --impl')
+    url = any(argument.split("=")[0] == "--base-url" for argument in arguments)
+    if url and started():
+        session.skip("one run with --base-url is enough")
+    if not url and not implementation:
+        session.error(NONE_FOUND)
+    started().append("url" if url else implementation)
+    target = [] if url else ["--impl", implementation]
+    install_suite(session)
+    run_patiently(
+        session, "pytest", *selection(arguments), *target, "--run-id", run_id(), *arguments
+    )
+
+
+@nox.session
+def verdict(session: nox.Session) -> None:
+    """Print what the runs found: green only if every rule passed at every implementation."""
+    install_suite(session)
+    session.chdir(CONFORMANCE)
+    of_this_run = ["--run", run_id(), "--expect", *started()] if started() else []
+    session.run("python", "-m", "rosetta.verdict", *of_this_run)
+
+
+@nox.session(default=False)
+@nox.parametrize("project", each("suite"))
+def tests(session: nox.Session, project: str) -> None:
+    """Run the suite's own unit tests, or an implementation's in its own test client."""
+    if project == "suite":
+        install_suite(session)
+        run_patiently(session, "pytest", *session.posargs)
+        return
+    folder = ROOT / "impl" / project
+    session.install("--require-hashes", "-r", str(folder / "requirements-dev.txt"))
+    session.chdir(folder)
+    unset: dict[str, str | None] = dict.fromkeys(CONTRACT_VARIABLES)
+    session.run(*manifests()[project]["test"], *session.posargs, env=unset, external=True)
+
+
+@nox.session(default=False)
+def lint(session: nox.Session) -> None:
+    """Check style, form and types of everything."""
+    session.install("--require-hashes", "-r", str(CONFORMANCE / "requirements-lint.txt"))
+    settings = str(CONFORMANCE / "pyproject.toml")
+    session.run("ruff", "check", "--config", settings, "noxfile.py")
+    session.run("ruff", "format", "--check", "--config", settings, "noxfile.py")
+    folders = ["conformance", *(f"impl/{name}" for name in manifests())]
+    session.run("ruff", "check", *folders)
+    session.run("ruff", "format", "--check", *folders)
+    session.run("mypy", "--strict", "noxfile.py")
+    with session.chdir(CONFORMANCE):
+        session.run("mypy")
+    for name in manifests():
+        check_types(session, name)
+
+
+def check_types(session: nox.Session, name: str) -> None:
+    """Run mypy on an implementation, seeing its own dependencies."""
+    with session.chdir(CONFORMANCE):
+        printed = session.run("python", "-m", "rosetta.venvs", name, silent=True, log=False)
+    python = str(printed).strip().splitlines()[-1]
+    with session.chdir(ROOT / "impl" / name):
+        session.run("mypy", "--python-executable", python)
+
+
+@nox.session(default=False, venv_backend="none")
+def parity(session: nox.Session) -> None:
+    """Compare the files that implementations hold in common, byte for byte."""
+    if not manifests():
+        session.error(NONE_FOUND)
+    session.chdir(CONFORMANCE)
+    session.run(sys.executable, "-m", "rosetta.parity", external=True)
+
+
+@nox.session(default=False)
+@nox.parametrize("implementation", each())
+def copies(session: nox.Session, implementation: str) -> None:
+    """Copy an implementation out of the repository and start it as its README says."""
+    if not implementation:
+        session.error(NONE_FOUND)
+    install_suite(session)
+    run_patiently(session, "rosetta.copies", implementation)
+
+
+@nox.session(default=False)
+def serve(session: nox.Session) -> None:
+    """Migrate and serve: nox -s serve -- NAME [--host H] [--port P] [--workers N]."""
+    names = ", ".join(manifests()) or "none yet"
+    if not session.posargs or session.posargs[0].startswith("-"):
+        session.error(f"say which implementation first, as in nox -s serve -- NAME; it is {names}")
+    if session.posargs[0] not in manifests():
+        session.error(f"no implementation {session.posargs[0]!r}; there are: {names}")
+    install_suite(session)
+    python = str(Path(session.bin) / "python")
+    os.chdir(CONFORMANCE)
+    sys.stdout.flush()
+    # In nox's place: Ctrl-C, SIGTERM and the exit code are the server's own.
+    os.execv(python, [python, "-m", "rosetta.serve", *session.posargs])  # noqa: S606
+
+
+def install_suite(session: nox.Session) -> None:
+    """Install what the suite needs, as locked, and tell it which uv to use for the servers."""
+    session.install("--require-hashes", "-r", str(CONFORMANCE / "requirements.txt"), silent=True)
+    if nox.virtualenv.HAS_UV:
+        session.env["UV"] = nox.virtualenv.UV
+
+
+def run_patiently(session: nox.Session, module: str, *arguments: str) -> None:
+    """Run a module of the suite, leaving it time to clean up when it is interrupted."""
+    session.chdir(CONFORMANCE)
+    session.run(
+        *("python", "-m", module, *arguments),
+        interrupt_timeout=PATIENCE,
+        terminate_timeout=PATIENCE,
+    )
+
+
+def selection(arguments: list[str]) -> list[str]:
+    """Return the whole suite unless the arguments name tests themselves."""
+    paths = [argument.partition("::")[0] for argument in arguments if argument[:1] != "-"]
+    return [] if any((CONFORMANCE / path).exists() for path in paths) else ["suite"]
