@@ -64,9 +64,9 @@ def conformance(session: nox.Session, implementation: str) -> None:
     url = any(argument.split("=")[0] == "--base-url" for argument in arguments)
     if url and started():
         session.skip("one run with --base-url is enough")
+    started().append("url" if url else implementation or "any implementation")
     if not url and not implementation:
         session.error(NONE_FOUND)
-    started().append("url" if url else implementation)
     target = [] if url else ["--impl", implementation]
     install_suite(session)
     run_patiently(

@@ -342,7 +342,8 @@ def rule_problems(items: list[pytest.Item], rules: Mapping[str, str], *, whole: 
             problems.append(f"{item.nodeid} names no rule")
     if whole:
         covered = set().union(*marked.values())
-        problems += [f"rule {rule} has no test" for rule in rules if rule not in covered]
+        bare = [rule for rule in rules if rule not in covered]
+        problems += [f"rules without a test ({len(bare)}): {', '.join(bare)}"] if bare else []
         problems += [] if rules else ["spec/rules.yaml has no rule"]
     return problems
 

@@ -12,23 +12,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rosetta.manifest import ROOT, Implementation, ManifestError, find
-
-CACHE = ROOT / ".nox"
+from rosetta.manifest import Implementation, ManifestError, find
 
 
 class VenvError(Exception):
     """An environment could not be made; the message holds the tool's own output."""
 
 
-def environment_of(implementation: Implementation, cache: Path = CACHE) -> Path:
+def environment_of(implementation: Implementation) -> Path:
     """Return the implementation's environment, made from requirements.txt if it is not current."""
-    return ensure(cache / f"impl-{implementation.name}", implementation.requirements)
+    return ensure(_place(implementation), implementation.requirements)
 
 
-def development_environment_of(implementation: Implementation, cache: Path = CACHE) -> Path:
+def development_environment_of(implementation: Implementation) -> Path:
     """Return the environment for the implementation's own tests (requirements-dev.txt)."""
-    return ensure(cache / f"impl-{implementation.name}-dev", implementation.test_requirements)
+    return ensure(_place(implementation, "-dev"), implementation.test_requirements)
 
 
 def ensure(venv: Path, requirements: Path) -> Path:
@@ -59,6 +57,10 @@ def bin_directory(venv: Path) -> Path:
 def find_uv() -> str | None:
     """Return the uv to use: that of the environment variable UV, or the one on PATH."""
     return os.environ.get("UV") or shutil.which("uv")
+
+
+def _place(implementation: Implementation, suffix: str = "") -> Path:
+    return implementation.folder.parents[1] / ".nox" / f"impl-{implementation.name}{suffix}"
 
 
 def _build(venv: Path, requirements: Path) -> None:
