@@ -252,10 +252,30 @@ def spawn(
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> int:
-    """SIGKILL the process group led by ``process`` and return its exit code."""
+    """SIGKILL the group led by ``process``, see it gone, and return the leader's exit code."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    return process.wait()
+    code = process.wait()
+    deadline = time.monotonic() + 2
+    while _group_lives(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return code
+
+
+def _group_lives(group: int) -> bool:
+    """Tell whether a member may still hold a port; one that only waits for its parent may not."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return any(_in_group(process, group) for process in psutil.process_iter())
+
+
+def _in_group(process: psutil.Process, group: int) -> bool:
+    try:
+        return os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return False
 
 
 def free_port() -> int:
