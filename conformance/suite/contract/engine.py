@@ -1,0 +1,144 @@
+"""Layer 1: Schemathesis generates requests from openapi.yaml and judges each answer by it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import Status, events, from_schema
+from schemathesis.engine.recorder import Interaction, ScenarioRecorder
+from schemathesis.openapi import from_dict
+
+from rosetta.client import Api
+from rosetta.spec import load
+from suite.contract.identities import Identities
+
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+PHASES = ("examples", "coverage", "fuzzing", "stateful")
+SHOWN_FAILURES = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check that failed for one answer, or an error of the engine itself."""
+
+    phase: str
+    operation: str
+    check: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.operation}, {self.phase}: {self.check}\n\n{self.text}"
+
+
+@dataclass
+class Outcome:
+    """What one run of the engine saw; operations are named as in ``POST /users``."""
+
+    findings: list[Finding] = field(default_factory=list)
+    statuses: dict[str, Counter[int]] = field(default_factory=dict)
+    tested: set[tuple[str, str]] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
+    requests: list[Interaction] = field(default_factory=list)
+
+    def of(self, operation: str, phase: str) -> list[Finding]:
+        """Return what was found of an operation in a phase."""
+        return [f for f in self.findings if (f.operation, f.phase) == (operation, phase)]
+
+    def succeeded(self, operation: str) -> bool:
+        """Tell whether the operation was ever answered 2xx."""
+        return any(status // 100 == 2 for status in self.statuses.get(operation, ()))
+
+
+def run(
+    api: Api, seed: int, *, phases: tuple[str, ...] = PHASES, salt: str | None = None
+) -> Outcome:
+    """Run the engine once against the server of ``api``; the same seed sends the same requests.
+
+    ``salt`` keeps the e-mail addresses of several runs against one database apart.
+    """
+    schema = from_dict(load().openapi.content, config=configuration(seed, phases))
+    schema.config.update(base_url=api.target.base_url)
+    outcome = Outcome()
+    with Identities(api, salt).signing(schema):
+        for event in from_schema(schema).execute():
+            _note(event, outcome)
+    return outcome
+
+
+def configuration(seed: int, phases: tuple[str, ...]) -> SchemathesisConfig:
+    """Return the configuration of schemathesis.toml for a seed."""
+    config = SchemathesisConfig.from_path(CONFIG)
+    config.update(seed=seed, max_failures=None)
+    config.projects.default.phases.update(phases=list(phases))
+    return config
+
+
+def _note(event: events.EngineEvent, outcome: Outcome) -> None:
+    match event:
+        case events.ScenarioFinished():
+            _note_scenario(event, outcome)
+        case events.NonFatalError():
+            phase = event.phase.value if event.phase else "engine"
+            text = event.info.format(bold=str)
+            outcome.findings.append(Finding(phase, event.label, "engine error", text))
+        case events.FatalError():
+            outcome.problems.append(f"the engine failed: {event.exception!r}")
+        case events.Interrupted():
+            outcome.problems.append("the engine was interrupted")
+        case events.EngineFinished() if event.stop_reason.value != "completed":
+            outcome.problems.append(f"the engine stopped early: {event.stop_reason.value}")
+
+
+def _note_scenario(event: events.ScenarioFinished, outcome: Outcome) -> None:
+    recorder, phase = event.recorder, event.phase.value
+    for case_id, interaction in recorder.interactions.items():
+        case = recorder.cases[case_id].value
+        operation = case.operation.label
+        outcome.requests.append(interaction)
+        if event.status is not Status.SKIP:
+            outcome.tested.add((operation, phase))
+        if interaction.response and case.method.upper() == case.operation.method.upper():
+            statuses = outcome.statuses.setdefault(operation, Counter())
+            statuses[interaction.response.status_code] += 1
+    outcome.findings += _failures(recorder, phase)
+
+
+def _failures(recorder: ScenarioRecorder, phase: str) -> Iterator[Finding]:
+    for case_id, checks in recorder.checks.items():
+        for check in checks:
+            if check.failure_info is None:
+                continue
+            failure = check.failure_info.failure
+            steps = [step.curl for step in check.failure_info.steps]
+            text = "\n\n".join(
+                [
+                    f"{failure.title}\n{failure.message}",
+                    "\n".join(steps or [check.failure_info.code_sample]),
+                    describe(recorder.interactions[failure.case_id or case_id]),
+                ]
+            )
+            operation = recorder.cases[case_id].value.operation.label
+            yield Finding(phase, operation, check.name, text)
+
+
+def describe(interaction: Interaction) -> str:
+    """Return a response as text: status line, header fields and body."""
+    response = interaction.response
+    if response is None:
+        return "(no response)"
+    lines = [f"HTTP/1.1 {response.status_code}"]
+    lines += [f"{name}: {value}" for name, values in response.headers.items() for value in values]
+    return "\n".join([*lines, "", response.text]).rstrip()
+
+
+def report(findings: list[Finding]) -> str:
+    """Return findings as a bug report, one of each check first."""
+    once = {(f.operation, f.phase, f.check): f for f in reversed(findings)}
+    shown = list(once.values())[::-1][:SHOWN_FAILURES]
+    more = len(findings) - len(shown)
+    texts = [str(finding) for finding in shown] + ([f"and {more} more like these"] if more else [])
+    return "\n\n---\n\n".join(texts)

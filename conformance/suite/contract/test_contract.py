@@ -1,0 +1,59 @@
+"""What the engine found, operation by operation. It runs once, for the first test that asks."""
+
+from __future__ import annotations
+
+import pytest
+
+from rosetta.client import Api
+from rosetta.spec import load
+from suite.contract.engine import Outcome, report, run
+
+OPERATIONS = load().operations
+LABELS = {id_: f"{operation.method} {operation.path}" for id_, operation in OPERATIONS.items()}
+WITH_EXAMPLES = [id_ for id_, operation in OPERATIONS.items() if operation.media_types]
+UNLINKED = {"get_current_user", "liveness", "readiness"}
+
+
+@pytest.fixture(scope="session")
+def outcome(api: Api, seed: int) -> Outcome:
+    return run(api, seed)
+
+
+def check(outcome: Outcome, operation: str, phase: str) -> None:
+    __tracebackhide__ = True
+    label = LABELS[operation]
+    if findings := outcome.of(label, phase):
+        pytest.fail(report(findings), pytrace=False)
+    assert (label, phase) in outcome.tested, f"{label} was not tested in phase {phase}"
+
+
+@pytest.mark.parametrize("operation", WITH_EXAMPLES)
+def test_documented_examples_are_answered_as_documented(outcome: Outcome, operation: str) -> None:
+    check(outcome, operation, "examples")
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_values_at_every_bound_are_answered_as_documented(outcome: Outcome, operation: str) -> None:
+    check(outcome, operation, "coverage")
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_random_requests_are_answered_as_documented(outcome: Outcome, operation: str) -> None:
+    check(outcome, operation, "fuzzing")
+
+
+@pytest.mark.parametrize("operation", [id_ for id_ in OPERATIONS if id_ not in UNLINKED])
+def test_sequences_along_links_are_answered_as_documented(outcome: Outcome, operation: str) -> None:
+    check(outcome, operation, "stateful")
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_some_generated_request_succeeded(outcome: Outcome, operation: str) -> None:
+    statuses = dict(outcome.statuses.get(LABELS[operation], {}))
+    assert outcome.succeeded(LABELS[operation]), f"answered only with {statuses}"
+
+
+def test_the_engine_came_to_its_end_without_an_error(outcome: Outcome) -> None:
+    errors = [finding for finding in outcome.findings if finding.operation not in LABELS.values()]
+    assert not errors, report(errors)
+    assert not outcome.problems
