@@ -329,7 +329,7 @@ def _json(response: Response) -> Any:  # noqa: ANN401 - JSON
 
 
 def _errors(body: object) -> list[dict[str, str]] | str:
-    """Return the errors of a validation problem if they have the form they must, sorted."""
+    """Return what the errors of a validation problem must be: sorted, one a pointer."""
     errors = body.get("errors") if isinstance(body, dict) else None
     members = {"in", "pointer", "code"}
     well_formed = isinstance(errors, list) and all(
@@ -338,7 +338,8 @@ def _errors(body: object) -> list[dict[str, str]] | str:
     )
     if not errors or not well_formed:
         return "a list of {in, pointer, code}"
-    return sorted(errors, key=lambda error: (error["in"], error["pointer"]))
+    by_pointer = {(error["in"], error["pointer"]): error for error in errors}
+    return [by_pointer[key] for key in sorted(by_pointer)]
 
 
 def _members(errors: Iterable[tuple[str, str, str]]) -> list[dict[str, str]]:

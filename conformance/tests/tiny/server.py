@@ -399,7 +399,8 @@ class Server(ThreadingHTTPServer):
     def feed(self, http: Handler) -> None:
         given = http.query.get("after")
         after = int(given[0]) if given else len(self.store.events)
-        self.tell(http, {"type": "ready", "after": after})
+        if self.fault != "no-ready":
+            self.tell(http, {"type": "ready", "after": after})
         if self.fault == "skipped-event":
             after += 1
         while True:
