@@ -161,11 +161,17 @@ class Run:
         items.sort(key=lambda item: _layer_order(_layer(item)))
         whole = any(_is_suite(argument, config) for argument in config.args)
         self.result.problems += rule_problems(items, self.rules, whole=whole)
+        self.result.problems += requirement_problems(items)
         if not whole:
             self.result.partial = f"only {' '.join(config.args)}"
         self.collected = {item.nodeid for item in items}
         for item in items:
             self._plan_test(item)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note a module that skips itself: it has no tests that could."""
+        if report.skipped:
+            self.result.problems.append(f"unexpected skip of {report.nodeid}")
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         """Note that a run which leaves tests out proves nothing."""
@@ -329,6 +335,18 @@ def rules_of(item: pytest.Item) -> Iterator[str]:
     """Yield the rules that a test is marked with."""
     for mark in item.iter_markers("rule"):
         yield from mark.args
+
+
+def requirement_problems(items: list[pytest.Item]) -> list[str]:
+    """Return the marks that no configuration could ever satisfy."""
+    known = {*databases.KINDS, "workers"}
+    return [
+        f"{item.nodeid} requires {name!r}, which is none of {', '.join(sorted(known))}"
+        for item in items
+        for mark in item.iter_markers("requires")
+        for name in mark.args
+        if name not in known
+    ]
 
 
 def rule_problems(items: list[pytest.Item], rules: Mapping[str, str], *, whole: bool) -> list[str]:

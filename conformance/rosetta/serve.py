@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rosetta.manifest import Implementation, ManifestError, find
+from rosetta.manifest import ROOT, Implementation, ManifestError, find
 from rosetta.venvs import VenvError, bin_directory, environment_of
 
 
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Return only if something went wrong: else this process is the server."""
     options = _parser().parse_args(arguments)
     try:
-        implementation = find(options.name)
+        implementation = find(options.name, options.root)
         venv = environment_of(implementation)
     except (ManifestError, VenvError) as error:
         print(error, file=sys.stderr)
@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default=os.environ.get("HOST", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8000")))
     parser.add_argument("--workers", type=int, default=int(os.environ.get("WORKERS", "1")))
+    parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
     return parser
 
 

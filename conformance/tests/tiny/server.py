@@ -258,6 +258,8 @@ def create_user(http: Handler) -> Answer:
 
 def create_token(http: Handler) -> Answer:
     fields = http.fields("token")
+    if http.server.fault == "no-tokens":
+        raise Problem("not-found")
     store = http.server.store
     for user in store.users.values():
         if (user["email"], store.passwords[user["id"]]) == (fields["email"], fields["password"]):
@@ -496,6 +498,7 @@ def main() -> None:
     if options.fault == "dies":
         raise SystemExit("tiny: cannot start: no such table")
     with Server((options.host, options.port), options.fault) as server:
+        print("listening", flush=True)
         server.serve_forever()
 
 

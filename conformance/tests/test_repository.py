@@ -1,0 +1,153 @@
+"""parity, copies and serve, on the tiny server in a repository of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rosetta import copies, parity, serve
+from rosetta.copies import CopyError, commands_of
+from rosetta.harness import ServerError, free_port
+from rosetta.manifest import ROOT, find
+from tests.conftest import TINY
+
+CONFORMANCE = Path(__file__).parents[1]
+README = "# Tiny\n\n## Start\n\nSo:\n\n```sh\n{commands}\n```\n\n## More\n"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A repository with the tiny server twice, sharing server.py by its manifest."""
+    for name in ("one", "two"):
+        folder = tmp_path / "impl" / name
+        shutil.copytree(TINY, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        with (folder / "pyproject.toml").open("a") as manifest:
+            manifest.write('[tool.conformance.parity]\nserver = "server.py"\n')
+    return tmp_path
+
+
+def test_equal_files_are_at_parity(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert parity.main(root) == 0
+    assert "server: one, two" in capsys.readouterr().out
+
+
+def test_a_drifted_file_is_red_and_shown(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (root / "impl" / "two" / "server.py").open("a") as file:
+        file.write("# drift\n")
+    assert parity.main(root) == 1
+    error = capsys.readouterr().err
+    assert "server has drifted" in error
+    assert "+# drift" in error
+
+
+def test_bytes_that_no_line_shows_are_drift_too(root: Path) -> None:
+    path = root / "impl" / "two" / "server.py"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert parity.main(root) == 1
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_a_missing_file_is_red(root: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "impl" / name / "server.py").unlink()
+    assert parity.main(root) == 1
+    assert f"is missing (named by {name})" in capsys.readouterr().err
+
+
+def test_parity_of_nothing_is_red(tmp_path: Path) -> None:
+    assert parity.main(tmp_path) == 1
+
+
+def test_the_commands_are_the_first_block_under_start() -> None:
+    text = "## Before\n```\nno\n```\n" + README.format(commands="a\nb") + "```\nno\n```\n"
+    assert commands_of(text) == "a\nb\n"
+
+
+@pytest.mark.parametrize(
+    "readme", ["", "## Start\n\nJust do it.\n## Next\n```\nno\n```\n", "## Start\n```\n\n```\n"]
+)
+def test_a_readme_without_commands_is_red(readme: str) -> None:
+    with pytest.raises(CopyError, match="no fenced block"):
+        commands_of(readme)
+
+
+def tracked(root: Path, commands: str) -> None:
+    """Give implementation one a README and let git track it, but not what is ignored."""
+    folder = root / "impl" / "one"
+    (folder / "README.md").write_text(README.format(commands=commands))
+    (folder / "untracked.py").touch()
+    for arguments in (["init", "-q"], ["add", "README.md", "server.py", "pyproject.toml"]):
+        subprocess.run(["git", *arguments], cwd=folder, check=True)  # noqa: S603, S607
+
+
+def test_a_copy_that_follows_its_readme_stands_alone(root: Path, tmp_path: Path) -> None:
+    tracked(root, "test ! -e untracked.py\npython3 server.py --port 8000")
+    copies.prove(find("one", root), directory(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("commands", "message"),
+    [
+        ("test -e untracked.py\npython3 server.py --port 8000", "exit code 1"),
+        ("python3 nothing.py", "nothing.py"),
+        ("python3 server.py --port 8000 --fault no-tokens", "status 404"),
+    ],
+)
+def test_a_copy_that_does_not_work_is_red(
+    root: Path, tmp_path: Path, commands: str, message: str
+) -> None:
+    tracked(root, commands)
+    with pytest.raises((ServerError, AssertionError), match=re.escape(message)):
+        copies.prove(find("one", root), directory(tmp_path))
+
+
+def test_a_copy_sees_nothing_of_the_repository(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", f"{ROOT}/.nox/x/bin{os.pathsep}/usr/bin")
+    monkeypatch.setenv("DATABASE_URL", "leaked")
+    monkeypatch.setenv("VIRTUAL_ENV", "leaked")
+    environment = copies.environment(tmp_path, 1)
+    assert environment["PATH"] == "/usr/bin"
+    assert "leaked" not in environment.values()
+
+
+def test_serve_passes_the_contracts_variables_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "DEBUG")
+    monkeypatch.setenv("PORT", "1")
+    environment = serve.environment_for(tmp_path, "::1", 2, 3)
+    assert environment["LOG_LEVEL"] == "DEBUG"
+    assert [environment[name] for name in ("HOST", "PORT", "WORKERS")] == ["::1", "2", "3"]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_serve_becomes_the_server_and_ends_with_it(root: Path, sent: signal.Signals) -> None:
+    command = [sys.executable, "-m", "rosetta.serve", "one", f"--port={free_port()}"]
+    with subprocess.Popen(  # noqa: S603
+        [*command, f"--root={root}"], cwd=CONFORMANCE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        seen = list(iter(process.stdout.readline, "listening\n"))
+        process.send_signal(sent)
+        process.stdout.read()
+    assert "nothing to migrate\n" in seen
+    assert process.returncode == -sent
+
+
+def test_serve_names_what_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    assert serve.main(["nope"]) == 1
+    assert "no implementation" in capsys.readouterr().err
+
+
+def directory(tmp_path: Path) -> Path:
+    made = tmp_path / "copy"
+    made.mkdir()
+    return made

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rosetta import results
+from rosetta.results import Outcome, RunResult, TestResult, rule_outcomes
+
+
+def outcome_of(outcome: Outcome, *rules: str) -> TestResult:
+    return TestResult("id", "rules", list(rules), outcome, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "rule"),
+    [
+        ([], "not-run"),
+        (["not-run"], "not-run"),
+        (["passed"], "passed"),
+        (["passed", "not-run"], "passed"),
+        (["passed", "failed"], "failed"),
+        (["failed", "passed"], "failed"),
+        (["failed", "not-run"], "failed"),
+    ],
+)
+def test_one_failure_breaks_a_rule_and_one_pass_is_needed(
+    outcomes: list[Outcome], rule: Outcome
+) -> None:
+    tests = [outcome_of(outcome, "etag") for outcome in outcomes]
+    assert rule_outcomes(["etag", "feed"], tests) == {"etag": rule, "feed": "not-run"}
+
+
+def test_a_result_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    run = run_of([outcome_of("passed", "etag")])
+    assert RunResult.read(run.write(tmp_path)) == run
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.json"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"tests": [{"outcome": "passed"}]}'])
+def test_what_is_no_result_file_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"is no result file|Expecting value"):
+        RunResult.read(path)
+
+
+def test_an_unknown_member_is_refused(tmp_path: Path) -> None:
+    path = run_of([]).write(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"green": True}))
+    with pytest.raises(ValueError, match="is no result file"):
+        RunResult.read(path)
+
+
+def test_a_run_with_fewer_outcomes_than_tests_is_incomplete() -> None:
+    run = run_of([outcome_of("passed")])
+    run.finish([], collected=2, finished="now")
+    assert not run.complete
+
+
+def test_versions_are_those_installed(tmp_path: Path) -> None:
+    folder = tmp_path / "lib" / "python3.11" / "site-packages" / "My_App-1.2.dist-info"
+    folder.mkdir(parents=True)
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: My_App\nVersion: 1.2\n")
+    found = results.versions(tmp_path, {"Mine": "my-app", "Other": "other"})
+    assert found == {"Mine": "1.2", "Other": "unknown"}
+
+
+def run_of(tests: list[TestResult]) -> RunResult:
+    return RunResult(
+        label="tiny",
+        implementation="tiny",
+        framework="http.server",
+        database="sqlite",
+        workers=1,
+        seed=0,
+        run_id="run",
+        base_url=None,
+        commit="c" * 40,
+        dirty=False,
+        lock="hash",
+        versions={"python": "3.11"},
+        started="now",
+        tests=tests,
+    )
