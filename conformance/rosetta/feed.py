@@ -22,6 +22,7 @@ from websockets.uri import parse_uri
 from rosetta.harness import Target
 
 TIMEOUT = 5.0
+SMALL_SEGMENT = 536
 Message = dict[str, Any]
 
 
@@ -241,6 +242,9 @@ class RawWebSocket:
         self.socket = socket.socket()
         if receive_buffer is not None:  # before connecting: it sets the TCP window
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            # The server's kernel sizes its send buffer by the segments: on the loopback's of
+            # 64 KB it would hold megabytes for a client that reads nothing.
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SMALL_SEGMENT)
         self.socket.settimeout(timeout)
         self.socket.connect((target.host, target.port))
 

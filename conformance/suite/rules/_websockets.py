@@ -1,0 +1,162 @@
+"""What the modules about websockets share: forged tokens, handshakes byte by byte, raw events."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
+
+import jwt
+from websockets.frames import Frame
+
+from rosetta.client import Account, Response, expect_problem, violation
+from rosetta.databases import PostgresDatabase, SqliteDatabase
+from rosetta.harness import Target
+from rosetta.raw import RawConnection, RawResponse
+
+SOCKETS = ("/ws/echo", "/ws/events")
+LIMIT = 65_536  # bytes of a message
+PLAIN = 'Bearer realm="api"'
+INVALID_TOKEN = 'Bearer realm="api", error="invalid_token"'  # noqa: S105 - a challenge
+# Two UTF-16 units, four bytes in UTF-8, twelve characters as JSON escapes.
+ASTRAL = "\U0001f600"
+
+# RFC 6455, section 1.3
+KEY, ACCEPT = "dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+_UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_NOT_COMPARED = frozenset(
+    {
+        "date",
+        "server",
+        "connection",
+        "keep-alive",
+        "content-length",
+        "transfer-encoding",
+        "vary",
+        "allow",
+        "referrer-policy",
+        "cross-origin-opener-policy",
+        "x-frame-options",
+    }
+)
+
+Fields = Sequence[tuple[str, str]]
+Message = dict[str, Any]
+
+
+def forge(secret_key: str, account: Account, *, lives: float = 3600, **claims: Any) -> str:  # noqa: ANN401
+    """Return a token of the account that expires in ``lives`` seconds."""
+    now = time.time()
+    return jwt.encode(
+        {"sub": str(account.id), "iat": int(now), "exp": now + lives, **claims}, secret_key, "HS256"
+    )
+
+
+def shake(
+    target: Target, path: str, fields: Fields = (), *, request_id: str | None = None
+) -> RawResponse:
+    """Ask for a websocket with these fields besides and return the answer, 101 or a refusal."""
+    asking = [
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", KEY),
+    ]
+    named = [] if request_id is None else [("X-Request-ID", request_id)]
+    with RawConnection(target) as connection:
+        return connection.request("GET", path, [*asking, *named, *fields])
+
+
+def expect_open(response: RawResponse, protocol: str | None) -> None:
+    """Check that a handshake succeeded with this subprotocol and no header of another kind."""
+    __tracebackhide__ = True
+    wanted = {"sec-websocket-accept": ACCEPT}
+    if protocol is not None:
+        wanted["sec-websocket-protocol"] = protocol
+    if response.status != 101:
+        raise violation(response, "status 101", f"status {response.status}")
+    got = {name: value for name, value in _compared(response).items() if name != "upgrade"}
+    if got != wanted:
+        raise violation(response, f"101 with just {wanted}", got)
+    if response.headers["Upgrade"].lower() != "websocket" or not lists_upgrade(response):
+        raise violation(response, "Upgrade: websocket and Connection: Upgrade", "others")
+
+
+def expect_refusal(
+    response: Response,
+    slug: str,
+    *,
+    fields: Mapping[str, str] | None = None,
+    errors: list[tuple[str, str, str]] | None = None,
+    request_id: str | None = None,
+) -> None:
+    """Check an HTTP problem, its headers to the last; ``fields`` are those beyond the ordinary."""
+    __tracebackhide__ = True
+    expect_problem(response, slug, errors=errors)
+    expect_headers(
+        response, {"content-type": "application/problem+json", **(fields or {})}, request_id
+    )
+
+
+def expect_headers(
+    response: Response, fields: Mapping[str, str], request_id: str | None = None
+) -> None:
+    """Check that a response has these headers, nosniff and a request id, and no other."""
+    __tracebackhide__ = True
+    got = _compared(response)
+    given = got.pop("x-request-id", "")
+    if given != request_id if request_id else not _UUID4.fullmatch(given):
+        raise violation(response, f"X-Request-ID: {request_id or 'a new UUID4'}", given)
+    wanted = {"x-content-type-options": "nosniff"}
+    wanted |= {name.lower(): value for name, value in fields.items()}
+    if got != wanted:
+        raise violation(response, f"just the headers {wanted}", got)
+
+
+def lists_upgrade(response: Response) -> bool:
+    """Tell whether the Connection field lists ``Upgrade``."""
+    return "upgrade" in re.split(r"[ \t]*,[ \t]*", response.headers.get("Connection", "").lower())
+
+
+def write_event_past_the_server(database: SqliteDatabase | PostgresDatabase) -> int:
+    """Commit one event as another implementation on the same database would; return its id.
+
+    No wake-up comes with it.
+    """
+    mark = "?" if database.kind == "sqlite" else "%s"
+    insert = f"INSERT INTO events VALUES ({', '.join([mark] * 5)})"  # noqa: S608 - no input
+    now = datetime.now(UTC)
+    moment = now.strftime("%Y-%m-%d %H:%M:%S.%f") if database.kind == "sqlite" else now
+    with closing(database.connect()) as connection, connection:
+        cursor = connection.cursor()
+        cursor.execute("UPDATE event_counter SET last_id = last_id + 1 WHERE id = 1")
+        cursor.execute("SELECT last_id AS id FROM event_counter WHERE id = 1")
+        row: Any = cursor.fetchone()
+        event_id: int = row["id"] if isinstance(row, dict) else row[0]
+        cursor.execute(insert, (event_id, "user.deleted", 10**15, None, moment))
+    return event_id
+
+
+def ids_of(messages: Iterable[Message]) -> list[int]:
+    """Return the ids of events."""
+    return [message["id"] for message in messages]
+
+
+def without_gap(first: int, messages: Sequence[Message]) -> bool:
+    """Tell whether the ids of the events are ``first``, ``first`` + 1 and so on."""
+    return ids_of(messages) == list(range(first, first + len(messages)))
+
+
+def of_frame(frame: Frame) -> Message:
+    """Return the message in a text frame."""
+    message: Message = json.loads(bytes(frame.data))
+    return message
+
+
+def _compared(response: Response) -> dict[str, str]:
+    names = {name.lower() for name in response.headers}
+    return {name: response.headers[name] for name in names - _NOT_COMPARED}
