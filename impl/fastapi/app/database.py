@@ -36,7 +36,12 @@ def create_engine(database_url: str) -> AsyncEngine:
     """Return an engine that connects when first used."""
     url = async_url(database_url)
     backend = url.get_backend_name()
-    engine = create_async_engine(url, connect_args=_CONNECT_ARGS[backend], pool_timeout=5)
+    engine = create_async_engine(
+        url,
+        connect_args=_CONNECT_ARGS[backend],
+        pool_timeout=5,
+        hide_parameters=True,  # an error in the log would show e-mail addresses and hashes
+    )
     if backend == "sqlite":
         event.listen(engine.sync_engine, "connect", _configure_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)

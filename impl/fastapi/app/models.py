@@ -54,7 +54,7 @@ class User(Base):
     """A person who signed up."""
 
     __tablename__ = "users"
-    __table_args__ = {"sqlite_autoincrement": True}  # ids are never used again
+    __table_args__ = ({"sqlite_autoincrement": True},)  # ids are never used again
 
     id: Mapped[int] = mapped_column(_Id, Identity(), primary_key=True)
     email: Mapped[str] = mapped_column(String(254), unique=True)

@@ -1,0 +1,45 @@
+"""One JSON object a line, on standard error."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+
+def logging_config(level: str) -> dict[str, Any]:
+    """Return the configuration for `logging.config.dictConfig`."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "json": {
+                "()": "pythonjsonlogger.json.JsonFormatter",
+                "fmt": "%(levelname)s %(name)s %(message)s",
+                "rename_fields": {"levelname": "level", "name": "logger"},
+                "timestamp": "time",
+            }
+        },
+        "filters": {"uvicorn": {"()": uvicorn_filter}},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "json",
+                "filters": ["uvicorn"],
+            }
+        },
+        "loggers": {
+            "app": {"level": level},
+            # At DEBUG it would log every frame and header, tokens among them.
+            "uvicorn": {"level": "INFO"},
+        },
+        "root": {"level": "WARNING", "handlers": ["stderr"]},
+    }
+
+
+def uvicorn_filter() -> Callable[[logging.LogRecord], bool]:
+    """Return a filter against uvicorn's lines of handshakes, which hold the query, and colours."""
+    return _is_no_handshake
+
+
+def _is_no_handshake(record: logging.LogRecord) -> bool:
+    record.__dict__.pop("color_message", None)
+    return '"WebSocket' not in str(record.msg)

@@ -1,0 +1,65 @@
+"""The application: all of its wiring in one view."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import async_sessionmaker
+from starlette.types import Lifespan
+
+from app import auth, events, health, items, users
+from app.config import Settings
+from app.database import create_engine
+from app.dependencies import State
+from app.errors import PROBLEM_RESPONSES, install_error_handlers
+from app.feed import DatabaseEventLog, Feed
+from app.messages import ExchangeMiddleware
+from app.websockets import Sockets
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the application, set up as the environment says unless settings are given."""
+    app = FastAPI(
+        title="Rosetta users and items",
+        version="0.1.0",
+        lifespan=lifespan_of(settings or Settings()),
+        # Contract: FastAPI would redirect /items/ to /items.
+        redirect_slashes=False,
+        # Contract: FastAPI would document its own HTTPValidationError.
+        responses=PROBLEM_RESPONSES,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    for resource in (users, auth, items, health, events):
+        app.include_router(resource.router)
+    install_error_handlers(app)
+    app.add_middleware(ExchangeMiddleware)
+    return app
+
+
+def lifespan_of(settings: Settings) -> Lifespan[FastAPI]:
+    """Return what runs around the server: the database engine, and the change feed."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        async with AsyncExitStack() as stack:
+            engine = create_engine(settings.database_url)
+            stack.push_async_callback(engine.dispose)
+            sessions = async_sessionmaker(engine, expire_on_commit=False)
+            redis = None
+            if settings.redis_url is not None:
+                redis = await stack.enter_async_context(connect_redis(settings.redis_url))
+            feed = Feed(
+                DatabaseEventLog(sessions), queue_events=settings.ws_queue_events, redis=redis
+            )
+            await stack.enter_async_context(feed)
+            sockets = Sockets(settings.ws_max_connections)
+            yield State(settings=settings, sessions=sessions, feed=feed, sockets=sockets)
+
+    return lifespan
+
+
+def connect_redis(url: str) -> Redis:
+    """Return a client that connects when first used, and waits for messages without end."""
+    # redis-py would take a subscription that is idle for 5 s for a dead one.
+    return Redis.from_url(url, socket_timeout=None, socket_connect_timeout=2, socket_keepalive=True)
