@@ -315,13 +315,12 @@ def token(capped: Server, client: Callable[[Target], Api], secret_key: str) -> s
     return forge(secret_key, client(capped).sign_up())
 
 
-def open_when_free(target: Target, path: str, token: str) -> Socket:
-    """Return an open socket; a place must become free within a second."""
+def open_when_free(stack: ExitStack, target: Target, path: str, token: str) -> Socket:
+    """Open a socket for as long as the stack; a place must become free within a second."""
     deadline = time.monotonic() + 1
     while True:
-        socket = Socket(target, path, token=token)
         try:
-            return socket.__enter__()
+            return stack.enter_context(Socket(target, path, token=token))
         except HandshakeRefused as refusal:
             if refusal.response.status_code != 503 or time.monotonic() > deadline:
                 raise
@@ -346,7 +345,7 @@ def test_over_the_cap_both_sockets_are_refused_until_one_has_ended(
 ) -> None:
     with ExitStack() as stack:
         paths = ("/ws/echo", "/ws/events", "/ws/echo")
-        sockets = [stack.enter_context(open_when_free(capped, path, token)) for path in paths]
+        sockets = [open_when_free(stack, capped, path, token) for path in paths]
         expect_full(capped, token)
         ends: list[Callable[[Socket], None]] = [
             lambda socket: socket.connection.close(),
@@ -355,7 +354,7 @@ def test_over_the_cap_both_sockets_are_refused_until_one_has_ended(
         ]
         for socket, end, path in zip(sockets, ends, reversed(paths), strict=True):
             end(socket)
-            stack.enter_context(open_when_free(capped, path, token))
+            open_when_free(stack, capped, path, token)
             expect_full(capped, token)
 
 
@@ -365,7 +364,7 @@ def test_the_cap_is_checked_last_and_bars_no_request(
 ) -> None:
     with ExitStack() as stack:
         for _ in range(CAP):
-            stack.enter_context(open_when_free(capped, "/ws/echo", token))
+            open_when_free(stack, capped, "/ws/echo", token)
         expect_full(capped, token)
         expect_refusal(refused(capped, "/ws/other"), "not-found")
         refusal = refused(capped, "/ws/events")
@@ -385,7 +384,7 @@ def test_what_is_refused_takes_no_place(capped: Server, token: str) -> None:
         assert raw.send(capped, "GET", "/ws/echo").status == 426
     with ExitStack() as stack:
         for _ in range(CAP):
-            stack.enter_context(open_when_free(capped, "/ws/events", token))
+            open_when_free(stack, capped, "/ws/events", token)
         expect_full(capped, token)
 
 
