@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 
 from rosetta import databases, venvs
 from rosetta.databases import PostgresDatabase, SqliteDatabase
@@ -19,6 +20,7 @@ SECRET_KEY = "rosetta-conformance-secret-key-0123456789"  # noqa: S105 - of serv
 LIMITS = {"TOKEN_TTL_SECONDS": "3", "WS_MAX_CONNECTIONS": "3", "WS_QUEUE_EVENTS": "10"}
 
 ScratchDatabase = SqliteDatabase | PostgresDatabase
+Launch = Callable[..., Server]  # the fixture `launch`
 
 
 @dataclass
@@ -37,8 +39,11 @@ class Fleet:
 
     def __post_init__(self) -> None:
         self._directory = TemporaryDirectory(prefix="rosetta-")
+        self._lock = Lock()  # PostgreSQL copies a template for one at a time
         self._numbers = itertools.count(1)
         self._template: ScratchDatabase | None = None
+        for log in self.logs.glob("*.log"):  # of an older run
+            log.unlink()
         self.venv = venvs.environment_of(self.implementation)
 
     @property
@@ -48,11 +53,12 @@ class Fleet:
 
     def database(self, *, migrated: bool = True) -> ScratchDatabase:
         """Return a new database, empty or migrated."""
-        if migrated:
-            made = self._migrated_template().clone(self.directory)
-        else:
-            made = databases.create(self.kind, self.directory)
-        self._databases.append(made)
+        with self._lock:
+            if migrated:
+                made = self._migrated_template().clone(self.directory)
+            else:
+                made = databases.create(self.kind, self.directory)
+            self._databases.append(made)
         return made
 
     def server(
@@ -80,7 +86,6 @@ class Fleet:
         }
         given = {key: value for key, value in variables.items() if value is not None}
         log = self.logs / f"{next(self._numbers):03}-{name}.log"
-        log.unlink(missing_ok=True)
         server = Server.of(self.implementation, self.venv, given, log)
         server.database = database
         self._servers.append(server)
@@ -105,7 +110,6 @@ class Fleet:
             template = databases.create(self.kind, self.directory)
             self._databases.append(template)
             log = self.logs / "000-migrate.log"
-            log.unlink(missing_ok=True)
             migrate(self.implementation, self.venv, template.url, log)
             self._template = template
         return self._template
@@ -115,6 +119,3 @@ def start_together(servers: Iterable[Server]) -> None:
     """Start servers in parallel; raise the first error."""
     with ThreadPoolExecutor(max_workers=4) as pool:
         list(pool.map(Server.start, servers))
-
-
-Launch = Callable[..., Server]

@@ -18,7 +18,7 @@ import yaml
 from rosetta import databases, results
 from rosetta.client import Api
 from rosetta.databases import PostgresDatabase, SqliteDatabase
-from rosetta.fleet import LIMITS, SECRET_KEY, Fleet, start_together
+from rosetta.fleet import LIMITS, SECRET_KEY, Fleet, Launch, start_together
 from rosetta.harness import Server, ServerError, Target
 from rosetta.manifest import ROOT, ManifestError, find
 from rosetta.results import LAYERS, RunResult, TestResult
@@ -440,7 +440,7 @@ def redis_url() -> str:
 
 
 @pytest.fixture
-def launch(fleet: Fleet) -> Iterator[Callable[..., Server]]:
+def launch(fleet: Fleet) -> Iterator[Launch]:
     """Return a function that starts a server of the test's own, ended with the test.
 
     ``launch(*, start=True, migrated=True, database=None, database_url=None, workers=1,
