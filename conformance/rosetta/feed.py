@@ -64,6 +64,7 @@ class Socket:
             "compression": compression,
             "proxy": None,
             "max_size": None,
+            "max_queue": None,  # read on while the test does not, also to take the Close
             "ping_interval": None,
             "close_timeout": 2,
             "user_agent_header": None,
