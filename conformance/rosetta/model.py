@@ -20,7 +20,6 @@ Json = Any
 Kind = Literal["user", "item"]
 Fields = dict[str, Json]
 
-TOKEN_LIFE = 3600
 CHALLENGE = 'Bearer realm="api"'
 INVALID_TOKEN = f'{CHALLENGE}, error="invalid_token"'
 ITEM_DEFAULTS: Fields = {"description": None, "status": "draft", "tags": []}
@@ -47,6 +46,7 @@ class Made:
     id: int | None = None
     now: str | None = None
     token: str | None = None
+    life: int = 3600
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,9 @@ class Model:
         for pattern, operations in ROUTES.items():
             if match := re.fullmatch(pattern, request.path):
                 ids = [int(group) for group in match.groups()]
+                operation: Callable[..., Answer] = getattr(self, operations[method])
                 try:
-                    return operations[method](self, request, made, *ids)
+                    return operation(request, made, *ids)
                 except Refusal as refusal:
                     return refusal.answer
         return Refusal("not-found").answer
@@ -213,7 +214,7 @@ class Model:
         for user in self.resources["user"].values():
             if (user.shown["email"], user.password) == (fields["email"], fields["password"]):
                 self.tokens[made.token or ""] = user.id
-                body = {"token_type": "bearer", "expires_in": TOKEN_LIFE, "user_id": user.id}
+                body = {"token_type": "bearer", "expires_in": made.life, "user_id": user.id}
                 headers = {"Cache-Control": "no-store"}
                 return Answer(201, {"access_token": made.token, **body}, headers)
         raise Refusal("invalid-credentials", WWW_Authenticate=CHALLENGE)
@@ -393,23 +394,23 @@ def numbered(events: Iterable[Event], first: int) -> list[tuple[int, Event]]:
     return list(zip(itertools.count(first), events, strict=False))
 
 
-Operation = Callable[..., Answer]
 ID = "([1-9][0-9]{0,17})"
-ROUTES: Mapping[str, Mapping[str, Operation]] = {
-    "/users": {"POST": Model.create_user, "GET": Model.list_users},
-    "/users/me": {"GET": Model.get_current_user},
+# The operationIds, which are the names of the methods.
+ROUTES: Mapping[str, Mapping[str, str]] = {
+    "/users": {"POST": "create_user", "GET": "list_users"},
+    "/users/me": {"GET": "get_current_user"},
     f"/users/{ID}": {
-        "GET": Model.get_user,
-        "PUT": Model.replace_user,
-        "PATCH": Model.update_user,
-        "DELETE": Model.delete_user,
+        "GET": "get_user",
+        "PUT": "replace_user",
+        "PATCH": "update_user",
+        "DELETE": "delete_user",
     },
-    "/tokens": {"POST": Model.create_token},
-    "/items": {"POST": Model.create_item, "GET": Model.list_items},
+    "/tokens": {"POST": "create_token"},
+    "/items": {"POST": "create_item", "GET": "list_items"},
     f"/items/{ID}": {
-        "GET": Model.get_item,
-        "PUT": Model.replace_item,
-        "PATCH": Model.update_item,
-        "DELETE": Model.delete_item,
+        "GET": "get_item",
+        "PUT": "replace_item",
+        "PATCH": "update_item",
+        "DELETE": "delete_item",
     },
 }
