@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, WebSocket
 
 from app.auth import CurrentClaims, CurrentUser
 from app.dependencies import FeedDep, SessionDep, SocketsDep
-from app.errors import Problem, invalid_token, upgrade_required
+from app.errors import invalid_token, upgrade_required
 from app.feed import Feed, Subscription
 from app.feed_messages import CLOSE_UNSUPPORTED_DATA, FeedClosed
 from app.schemas import FeedQuery
@@ -54,13 +54,6 @@ async def watch_events(
             feed.unsubscribe(subscription)
 
 
-@router.websocket("/{path:path}")
-async def refuse_unknown_path(websocket: WebSocket) -> None:
-    """Refuse any other websocket."""
-    # Contract: Starlette would answer 403, without a body.
-    raise Problem("not-found")
-
-
 async def subscribe(feed: Feed, claims: Claims, query: FeedQuery) -> Subscription:
     """Open the caller's subscription; raise 401 when the caller is gone meanwhile."""
     try:
@@ -88,7 +81,7 @@ async def tell_and_listen(websocket: WebSocket, subscription: Subscription) -> i
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.wait(tasks)
 
 
 async def tell(websocket: WebSocket, subscription: Subscription) -> int:

@@ -15,7 +15,7 @@ from app.dependencies import State
 from app.errors import PROBLEM_RESPONSES, install_error_handlers
 from app.feed import DatabaseEventLog, Feed
 from app.messages import ExchangeMiddleware
-from app.websockets import Sockets
+from app.websockets import Sockets, refuse_unknown_path
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -32,6 +32,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     for resource in (users, auth, items, health, events):
         app.include_router(resource.router)
+    # Contract: Starlette would answer 403 to a websocket that it does not know.
+    app.add_api_websocket_route("/{path:path}", refuse_unknown_path)
     install_error_handlers(app)
     app.add_middleware(ExchangeMiddleware)
     return app

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.errors import unavailable
+from app.errors import Problem, unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -58,3 +58,8 @@ async def run(websocket: WebSocket, conversation: Coroutine[None, None, int | No
         with suppress(WebSocketDisconnect, TimeoutError):
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await websocket.close(code)
+
+
+async def refuse_unknown_path(_: WebSocket) -> None:
+    """Refuse a handshake on a path that has no websocket."""
+    raise Problem("not-found")
