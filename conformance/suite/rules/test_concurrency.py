@@ -448,7 +448,7 @@ WEAKLY_HOLDING = [[field.replace('"1"', 'W/"1"') for field in fields] for fields
 
 @pytest.mark.rule("if-none-match")
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("fields", [*HOLDING, *WEAKLY_HOLDING[:8], ['W/"1"']], ids=lines)
+@pytest.mark.parametrize("fields", [*HOLDING, *WEAKLY_HOLDING[:8]], ids=lines)
 def test_a_field_that_lists_the_current_tag_in_either_strength_is_304(
     server: Target, owner: Account, unread: Item, method: str, fields: list[str]
 ) -> None:
@@ -509,7 +509,7 @@ def test_reading_ignores_if_match_and_dates(
 
 
 @pytest.mark.rule("if-none-match", "if-match")
-@pytest.mark.parametrize("tag", ["*", '"1"', 'W/"1"', '"999"', ""])
+@pytest.mark.parametrize("tag", ["*", '"999"'])
 def test_other_operations_ignore_both_fields(api: Api, owner: Account, tag: str) -> None:
     for fields in ({"If-None-Match": tag}, {"If-Match": tag}, EVERYTHING):
         options: dict[str, Any] = {"token": owner, "headers": fields}
