@@ -21,6 +21,7 @@ from websockets.frames import Opcode
 from rosetta.client import MISSING, Account, Api, Item, expect, expect_header, unique_email
 from rosetta.databases import PostgresDatabase
 from rosetta.feed import Feed, RawWebSocket
+from rosetta.fleet import Fleet
 from rosetta.harness import Server, Target
 from suite.rules._websockets import (
     ASTRAL,
@@ -282,9 +283,9 @@ def test_a_feed_opened_amid_writes_begins_right_behind_its_ready(
 
 @pytest.mark.rule("feed-order")
 def test_no_event_is_lost_or_repeated_when_the_server_is_killed(
-    launch: Callable[..., Server], client: Callable[[Target], Api], fleet_workers: int
+    launch: Callable[..., Server], client: Callable[[Target], Api], fleet: Fleet
 ) -> None:
-    server = launch(workers=fleet_workers)
+    server = launch(workers=fleet.workers)
     api = client(server)
     owner = api.sign_up()
     lamps = [api.create_item(owner) for _ in range(4)]
@@ -315,12 +316,6 @@ def test_no_event_is_lost_or_repeated_when_the_server_is_killed(
     assert without_gap(after + 1, seen)
     missing = [each for each in answered if each not in [event["data"] for event in seen]]
     assert missing == []  # what was answered had been committed
-
-
-@pytest.fixture
-def fleet_workers(limits_server: Server) -> int:
-    """Return the number of workers in this run."""
-    return int(limits_server.environment["WORKERS"])
 
 
 # -- parallel writers
