@@ -279,6 +279,7 @@ class Subscription:
                 self.is_behind = self._caught_up
                 return message
             self._caught_up, self.is_behind = True, False
+            self._check_open()  # the user's deletion may have been skipped just now
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._expires_at - time.time()):
                     await self._woken.wait()

@@ -296,6 +296,7 @@ class Subscription:
                 self.is_behind = self._caught_up
                 return message
             self._caught_up, self.is_behind = True, False
+            self._check_open()  # the user's deletion may have been skipped just now
             self._wait()
 
     def _wake_up(self) -> None:
