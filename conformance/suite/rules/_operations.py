@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import pytest
 
 from rosetta import spec
 from rosetta.client import PASSWORD, Account, Api, Item, expect, unique_email
@@ -95,6 +96,22 @@ def call(operation: str, scene: Scene, faults: Faults | None = None) -> Call:
         fields=_fields(operation, scene, broken),
         content=_content(operation, scene, broken),
     )
+
+
+def table(rows: Iterable[tuple[Any, ...]]) -> list[Any]:
+    """Return the rows as parameter sets, each named by its number and first value."""
+    return [
+        pytest.param(*row, id=f"{number}: {shown(row[0])}") for number, row in enumerate(rows, 1)
+    ]
+
+
+def shown(value: object) -> str:
+    """Return a value as the short name of a case."""
+    if isinstance(value, bytes):
+        text = repr(value)[2:-1]
+    else:
+        text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 50 else f"{text[:24]}…{text[-24:]}"
 
 
 def concrete(template: str, scene: Scene) -> str:

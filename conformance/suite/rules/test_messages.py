@@ -1,0 +1,825 @@
+"""What every message has in common: media types, headers, ids, problems; and failures."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+import jwt
+import pytest
+
+from rosetta import raw, spec
+from rosetta.client import (
+    PASSWORD,
+    PROBLEMS,
+    Account,
+    Api,
+    expect,
+    expect_header,
+    expect_problem,
+    violation,
+)
+from rosetta.databases import SqliteDatabase
+from rosetta.feed import Socket, refused
+from rosetta.fleet import Fleet, Launch, start_together
+from rosetta.harness import HOST, Server, Target, free_port
+from suite.rules._operations import (
+    CHECKS,
+    HANDSHAKE,
+    OPERATIONS,
+    SPEC,
+    WAYS,
+    Call,
+    Scene,
+    allow_of,
+    allowed,
+    call,
+    checks,
+    concrete,
+    make_scene,
+    paths,
+    table,
+)
+
+OWN_TO_HTTP = {
+    *("connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"),
+}
+# Good defaults of frameworks, which are not compared.
+FREE = {"allow", "cross-origin-opener-policy", "referrer-policy", "vary", "x-frame-options"}
+OWN_TO_HANDSHAKES = {"connection", "upgrade", "sec-websocket-accept", "date", "server"}
+BODYLESS = {204, 304}
+UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+# -- an answer of every kind
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of answer that a client can bring about, and what the contract says of it."""
+
+    name: str
+    documented: spec.Response
+    template: str
+    request: Callable[[Scene], Call]
+
+
+def kinds_of(operation: str) -> Iterator[Kind]:
+    """Yield a kind for each status of an operation, of GET also as HEAD."""
+    described = OPERATIONS[operation]
+    made = list(_kinds(operation, described))
+    yield from made
+    if operation in SPEC.operations and described.method == "GET":
+        yield from (as_head(kind) for kind in made)
+
+
+def _kinds(operation: str, described: spec.Operation) -> Iterator[Kind]:
+    def kind(name: str, status: int, request: Callable[[Scene], Call]) -> Kind:
+        return Kind(f"{operation} {name}", described.responses[status], described.path, request)
+
+    for check in [*checks(operation), *(["size"] if 413 in described.responses else [])]:
+        for way in WAYS.get(check, ("",)):
+            if check not in {"route", "method", "connection-cap"}:
+                request = bound(operation, {check: way})
+                yield kind(f"{check} {way}", CHECKS[check].status, request)
+    if 304 in described.responses:
+        yield kind("304", 304, lambda scene: conditional(call(operation, scene)))
+    if operation in SPEC.operations:
+        yield kind("success", min(described.responses), bound(operation, {}))
+
+
+def bound(operation: str, faults: Mapping[str, str]) -> Callable[[Scene], Call]:
+    # After a 413 the server may close the connection, as the client here says it will.
+    fields = {"Connection": "close"} if "size" in faults else {}
+
+    def request(scene: Scene) -> Call:
+        sent = call(operation, scene, faults)
+        return replace(sent, fields={**sent.fields, **fields})
+
+    return request
+
+
+def conditional(sent: Call) -> Call:
+    return replace(sent, fields={**sent.fields, "If-None-Match": "*"})
+
+
+def as_head(kind: Kind) -> Kind:
+    return replace(
+        kind,
+        name=f"HEAD {kind.name}",
+        request=lambda scene: replace(kind.request(scene), method="HEAD"),
+    )
+
+
+def kinds_at(template: str) -> Iterator[Kind]:
+    """Yield what a path answers that belongs to no operation."""
+    for method, suffix, name in (
+        ("OPTIONS", "", "Options"),
+        ("TRACE", "", "MethodNotAllowed"),
+        ("GET", "/", "NotFound"),
+        ("POST", "/", "NotFound"),
+        ("HEAD", "/", "NotFound"),
+    ):
+        documented = SPEC.response(SPEC.at(SPEC.openapi, "components", "responses", name))
+        yield Kind(f"{method} {suffix}", documented, template, at_path(method, template, suffix))
+
+
+def at_path(method: str, template: str, suffix: str) -> Callable[[Scene], Call]:
+    return lambda scene: Call(method, concrete(template, scene) + suffix)
+
+
+# Those that delete come last: nothing is left to ask for after them.
+DELETIONS = ("delete_item", "delete_user")
+GROUPS: Mapping[str, list[Kind]] = {
+    **{template: list(kinds_at(template)) for template in paths()},
+    **{name: list(kinds_of(name)) for name in OPERATIONS if name not in DELETIONS},
+    **{name: list(kinds_of(name)) for name in DELETIONS},
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response, its kind, and the request id that was sent."""
+
+    kind: Kind
+    response: httpx.Response
+    request_id: str
+
+    @property
+    def has_body(self) -> bool:
+        return self.response.request.method != "HEAD" and self.response.status_code not in BODYLESS
+
+
+@pytest.fixture(scope="module")
+def scene(api: Api) -> Scene:
+    return make_scene(api)
+
+
+@pytest.fixture(scope="module")
+def lasting(api: Api) -> Scene:
+    """Return a scene of which nothing is deleted."""
+    return make_scene(api)
+
+
+@pytest.fixture(scope="module")
+def answers(api: Api, scene: Scene) -> Callable[[str], list[Answer]]:
+    """Return a function that gives the answers of a group; each is asked for once."""
+    known: dict[str, list[Answer]] = {}
+    numbers = count(1)
+
+    def ask(kind: Kind) -> Answer:
+        own = f"Kind_{next(numbers)}.of-answer"
+        return Answer(kind, kind.request(scene).send(api, {"X-Request-ID": own}), own)
+
+    def of(group: str) -> list[Answer]:
+        if group not in known:
+            known[group] = [ask(kind) for kind in GROUPS[group]]
+        return known[group]
+
+    return of
+
+
+Answers = Callable[[str], list[Answer]]
+every_kind = pytest.mark.parametrize("group", GROUPS)
+
+
+@pytest.mark.rule("headers-closed")
+@every_kind
+def test_a_response_carries_the_headers_documented_for_it_and_no_others(
+    answers: Answers, group: str
+) -> None:
+    for answer in answers(group):
+        expect_closed(answer.response, answer.kind.documented, answer.kind.template)
+
+
+@pytest.mark.rule("nosniff")
+@every_kind
+def test_every_response_forbids_sniffing(answers: Answers, group: str) -> None:
+    for answer in answers(group):
+        expect_header(answer.response, "X-Content-Type-Options", "nosniff")
+
+
+@pytest.mark.rule("request-id")
+@every_kind
+def test_every_response_carries_the_id_of_its_request(answers: Answers, group: str) -> None:
+    for answer in answers(group):
+        expect_header(answer.response, "X-Request-ID", answer.request_id)
+
+
+@pytest.mark.rule("media-type")
+@every_kind
+def test_every_body_is_json_under_its_exact_media_type(answers: Answers, group: str) -> None:
+    for answer in answers(group):
+        failed = answer.response.status_code >= 400
+        wanted = "application/problem+json" if failed else "application/json"
+        bodyless = answer.response.status_code in BODYLESS
+        expect_header(answer.response, "Content-Type", None if bodyless else wanted)
+        if answer.has_body:
+            json.loads(answer.response.content.decode("utf-8", "strict"))
+        else:
+            assert answer.response.content == b""
+
+
+@pytest.mark.rule("problem")
+@every_kind
+def test_every_error_is_its_problem_and_no_success_is_one(answers: Answers, group: str) -> None:
+    for answer in answers(group):
+        slug = answer.kind.documented.problem
+        if slug is None:
+            expect(answer.response, 200, 201, 204, 304)
+        elif answer.has_body:
+            expect_problem(answer.response, slug)
+        else:
+            expect(answer.response, PROBLEMS[slug][0])
+
+
+def expect_closed(
+    response: httpx.Response, documented: spec.Response, template: str | None = None
+) -> None:
+    """Raise Violation unless the response has the documented header fields, each once."""
+    __tracebackhide__ = True
+    names = [name for name, _ in response.headers.multi_items()]
+    described = {name.lower() for name in documented.headers}
+    required = {name.lower() for name in documented.required}
+    if response.status_code not in BODYLESS:
+        required.add("content-type")
+    if missing := required - set(names):
+        raise violation(response, f"the fields {sorted(missing)}", f"only {sorted(names)}")
+    if extra := set(names) - described - required - OWN_TO_HTTP - FREE:
+        raise violation(response, "no other field", sorted(extra))
+    if twice := {name for name in names if names.count(name) > 1} - FREE:
+        raise violation(response, "each field once", f"several {sorted(twice)}")
+    if template and "allow" in names and allow_of(response) != allowed(template):
+        raise violation(response, f"Allow: {sorted(allowed(template))}", response.headers["Allow"])
+
+
+# -- media-type
+
+
+BODILESS_REQUESTS = ["HEAD {item}", "HEAD /nowhere", "HEAD /tokens", "OPTIONS /items", "GET {item}"]
+
+
+@pytest.mark.rule("media-type", "head", "options")
+@pytest.mark.parametrize("request_line", BODILESS_REQUESTS)
+def test_not_one_byte_follows_a_header_that_has_no_body(
+    server: Target, api: Api, request_line: str
+) -> None:
+    owner = api.sign_up()
+    method, target = request_line.format(item=api.create_item(owner).path).split()
+    fields = [("Authorization", f"Bearer {owner.token}"), ("Connection", "close")]
+
+    with raw.RawConnection(server) as connection:
+        response = connection.request(method, target, [*fields, ("If-None-Match", "*")])
+        rest = connection.rest(2)
+
+    assert response.content + rest == b""
+
+
+@pytest.mark.rule("media-type")
+def test_a_body_is_utf_8_whatever_charset_the_client_asks_for(api: Api) -> None:
+    name = "Zoë \N{SNOWMAN} \N{GRINNING FACE}"
+    owner = api.sign_up(name=name)
+
+    response = api.get(owner.path, token=owner, headers={"Accept-Charset": "iso-8859-1"})
+
+    assert json.loads(response.content.decode("utf-8"))["name"] == name
+
+
+# -- headers-closed
+
+
+@pytest.mark.rule("headers-closed")
+@pytest.mark.parametrize("operation", ["get_item", "list_items", "create_item", "liveness"])
+def test_nothing_a_browser_sends_brings_more_headers(
+    api: Api, lasting: Scene, operation: str
+) -> None:
+    browser = {
+        "Origin": "https://elsewhere.test",
+        "Cookie": "session=1; csrftoken=2",
+        "Referer": "https://elsewhere.test/",
+        "Range": "bytes=0-1",
+        "If-Modified-Since": "Sat, 21 Nov 2026 06:44:00 GMT",
+        "Accept-Encoding": "gzip, deflate, br, zstd",
+        "Accept-Language": "de",
+        "Forwarded": "for=192.0.2.1;proto=https",
+        "X-Forwarded-Host": "elsewhere.test",
+    }
+    described = SPEC.operations[operation]
+    status = min(described.responses)
+
+    response = expect(call(operation, lasting).send(api, browser), status)
+
+    expect_closed(response, described.responses[status], described.path)
+
+
+@pytest.mark.rule("headers-closed")
+@pytest.mark.parametrize(
+    ("path", "protocols"), [("/ws/echo", []), ("/ws/events", []), ("/ws/echo", ["bearer"])]
+)
+def test_an_upgrade_carries_the_handshakes_own_headers_only(
+    server: Target, api: Api, path: str, protocols: list[str]
+) -> None:
+    token = api.sign_up().token
+
+    with Socket(server, path, token=token, protocols=protocols) as connected:
+        fields = {name.lower() for name in connected.handshake.headers}
+
+    selected = {"sec-websocket-protocol"} if protocols else set()
+    assert fields - OWN_TO_HTTP - FREE - OWN_TO_HANDSHAKES == selected
+
+
+# -- request-id
+
+
+@pytest.mark.rule("request-id")
+@pytest.mark.parametrize("own", ["a", "0", ".", "-", "_", "Az09._-", "A" * 64, f"{1:036}"])
+def test_a_well_formed_request_id_comes_back_unchanged(api: Api, own: str) -> None:
+    expect_header(api.get("/healthz", headers={"X-Request-ID": own}), "X-Request-ID", own)
+
+
+@pytest.mark.rule("request-id")
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *(b"", b"A" * 65, b"a b", b"a,b", b"a/b", b"a:b", b"a+b", b"{a}", b'"a"', b"a\tb"),
+        *("ä".encode(), "ä".encode("latin-1"), "\N{ARABIC-INDIC DIGIT ONE}".encode()),
+    ],
+    ids=repr,
+)
+def test_a_bad_request_id_is_replaced_and_is_no_error(server: Target, bad: bytes) -> None:
+    response = expect(raw.send(server, "GET", "/healthz", [("X-Request-ID", bad)]), 200)
+
+    expect_fresh_id(response)
+
+
+@pytest.mark.rule("request-id")
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        *("GET /healthz", "GET /nowhere", "PUT /items", "GET /items", "HEAD /users/me"),
+        *("OPTIONS /users", "POST /tokens", "GET /ws/echo"),
+    ],
+)
+def test_without_a_request_id_each_answer_has_a_fresh_one(api: Api, request_line: str) -> None:
+    method, path = request_line.split()
+
+    ids = {expect_fresh_id(api.request(method, path)) for _ in range(2)}
+
+    assert len(ids) == 2
+
+
+def expect_fresh_id(response: httpx.Response | raw.RawResponse) -> str:
+    __tracebackhide__ = True
+    found: str = response.headers.get("X-Request-ID", "")
+    if not UUID4.fullmatch(found):
+        raise violation(response, "a UUID of version 4 as X-Request-ID", repr(found))
+    return found
+
+
+@pytest.mark.rule("request-id", "nosniff", "problem", "headers-closed")
+def test_a_refused_handshake_is_an_ordinary_answer(server: Target) -> None:
+    response = refused(server, "/ws/events", headers={"X-Request-ID": "shake-hands"})
+
+    expect_problem(response, "unauthorized")
+    expect_header(response, "X-Request-ID", "shake-hands")
+    expect_header(response, "X-Content-Type-Options", "nosniff")
+    expect_closed(response, OPERATIONS["watch_events"].responses[401])
+
+
+# -- validation-errors
+
+
+USER = {"email": "ada@rosetta.test", "name": "Ada", "password": PASSWORD}
+ITEM = {"name": "Lamp", "price_cents": 1999}
+Errors = list[tuple[str, str]]
+
+FAULTY_USERS: list[tuple[Any, Errors]] = [
+    ({}, [("/email", "required"), ("/name", "required"), ("/password", "required")]),
+    (
+        {"email": 1, "colour": 2},
+        [
+            *(("/colour", "additionalProperties"), ("/email", "type")),
+            *(("/name", "required"), ("/password", "required")),
+        ],
+    ),
+    ({**USER, "email": "a" * 255}, [("/email", "maxLength")]),
+    ({**USER, "email": ""}, [("/email", "pattern")]),
+    ({**USER, "email": "ada@rosetta.test\n"}, [("/email", "pattern")]),
+    ({**USER, "name": "\0" * 101}, [("/name", "maxLength")]),
+    ({**USER, "name": "\0"}, [("/name", "pattern")]),
+    ({**USER, "name": ""}, [("/name", "minLength")]),
+    ({**USER, "password": "\0" * 7}, [("/password", "minLength")]),
+    ({**USER, "password": "\0" * 129}, [("/password", "maxLength")]),
+    ({**USER, "password": "\0" * 8}, [("/password", "pattern")]),
+    # Seven code points, but more bytes, UTF-16 units and, combined, fewer graphemes.
+    ({**USER, "password": "\N{GRINNING FACE}" * 7}, [("/password", "minLength")]),
+    ({**USER, "password": "e\N{COMBINING ACUTE ACCENT}" * 65}, [("/password", "maxLength")]),
+    (
+        {**USER, "id": 1, "created_at": None},
+        [("/created_at", "additionalProperties"), ("/id", "additionalProperties")],
+    ),
+]
+
+FAULTY_ITEMS: list[tuple[Any, Errors]] = [
+    *((body, [("", "type")]) for body in (None, [], [ITEM], "{}", 1, 1.5, True)),
+    ({**ITEM, "": 1}, [("/", "additionalProperties")]),
+    ({**ITEM, "a/b~c~1": 1}, [("/a~1b~0c~01", "additionalProperties")]),
+    ({**ITEM, "'\"\\%\n é": 1}, [("/'\"\\%\n é", "additionalProperties")]),
+    ({**ITEM, "colour": {"price_cents": "x", "a": [None]}}, [("/colour", "additionalProperties")]),
+    # Upper case before lower, digits before both.
+    (
+        {**ITEM, "a": 1, "B": 1, "0": 1, "_": 1},
+        [(f"/{name}", "additionalProperties") for name in ("0", "B", "_", "a")],
+    ),
+    # In UTF-16 the astral character would come before the halfwidth one.
+    (
+        {**ITEM, "\N{GRINNING FACE}": 1, "\N{HALFWIDTH IDEOGRAPHIC FULL STOP}": 1, "~": 1, "é": 1},
+        [
+            (f"/{name}", "additionalProperties")
+            for name in ("~0", "é", "\N{HALFWIDTH IDEOGRAPHIC FULL STOP}", "\N{GRINNING FACE}")
+        ],
+    ),
+    ({**ITEM, "name": None, "price_cents": None}, [("/name", "type"), ("/price_cents", "type")]),
+    ({**ITEM, "price_cents": -1}, [("/price_cents", "minimum")]),
+    ({**ITEM, "price_cents": 100_000_001}, [("/price_cents", "maximum")]),
+    ({**ITEM, "price_cents": -1.5}, [("/price_cents", "type")]),
+    ({**ITEM, "status": None}, [("/status", "type")]),
+    ({**ITEM, "status": 1}, [("/status", "type")]),
+    ({**ITEM, "status": ["draft"]}, [("/status", "type")]),
+    ({**ITEM, "status": "Draft"}, [("/status", "enum")]),
+    ({**ITEM, "tags": None}, [("/tags", "type")]),
+    ({**ITEM, "tags": "a"}, [("/tags", "type")]),
+    ({**ITEM, "tags": {"0": "a"}}, [("/tags", "type")]),
+    (
+        {**ITEM, "tags": ["a", 1, "B", "b\n", ""]},
+        [("/tags/1", "type"), *((f"/tags/{index}", "pattern") for index in (2, 3, 4))],
+    ),
+    ({**ITEM, "tags": [1] * 11}, [("/tags", "maxItems")]),
+    ({**ITEM, "tags": ["a"] * 11}, [("/tags", "maxItems")]),
+    ({**ITEM, "tags": ["a", "b", "a"]}, [("/tags", "uniqueItems")]),
+    ({**ITEM, "tags": ["a", "a", "A"]}, [("/tags/2", "pattern")]),
+    ({**ITEM, "tags": ["A", "A"]}, [("/tags/0", "pattern"), ("/tags/1", "pattern")]),
+    ({**ITEM, "tags": [["a"], ["a"]]}, [("/tags/0", "type"), ("/tags/1", "type")]),
+    ({**ITEM, "tags": ["a", "a"], "name": ""}, [("/name", "minLength"), ("/tags", "uniqueItems")]),
+    ({**ITEM, "description": "\0" * 2001}, [("/description", "maxLength")]),
+    ({**ITEM, "description": "\0"}, [("/description", "pattern")]),
+    ({**ITEM, "description": 1}, [("/description", "type")]),
+    (
+        {"tags": ["a", "é"], "price_cents": "1", "colour": None, "status": "", "name": "\n"},
+        [
+            *(("/colour", "additionalProperties"), ("/name", "pattern"), ("/price_cents", "type")),
+            *(("/status", "enum"), ("/tags/1", "pattern")),
+        ],
+    ),
+]
+
+FAULTY_PATCHES: list[tuple[Any, Errors]] = [
+    ({}, [("", "minProperties")]),
+    ({"colour": 1}, [("/colour", "additionalProperties")]),
+    ([], [("", "type")]),
+    (None, [("", "type")]),
+    ({"name": None}, [("/name", "type")]),
+    ({"name": ""}, [("/name", "minLength")]),
+    ({"id": 1, "name": 1}, [("/id", "additionalProperties"), ("/name", "type")]),
+]
+FAULTY_QUERIES: list[tuple[str, Errors]] = [
+    ("limit=0&after=-1", [("/after", "minimum"), ("/limit", "minimum")]),
+    ("limit=101", [("/limit", "maximum")]),
+    ("limit=x", [("/limit", "type")]),
+    ("limit=%2D1&after=1000000000000000000", [("/after", "maximum"), ("/limit", "minimum")]),
+    (
+        "tag=A&status=x&owner_id=0&limit=&after=z",
+        [
+            *(("/after", "type"), ("/limit", "type"), ("/owner_id", "minimum")),
+            *(("/status", "enum"), ("/tag", "pattern")),
+        ],
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def account(api: Api) -> Account:
+    return api.sign_up()
+
+
+def in_body(errors: Errors) -> list[tuple[str, str, str]]:
+    return [("body", pointer, code) for pointer, code in errors]
+
+
+@pytest.mark.rule("validation-errors")
+@pytest.mark.parametrize(("body", "errors"), table(FAULTY_USERS))
+def test_every_fault_of_a_new_user_is_named_in_order(api: Api, body: Any, errors: Errors) -> None:  # noqa: ANN401
+    response = api.post("/users", json=body)
+
+    expect_problem(response, "validation", errors=in_body(errors))
+
+
+@pytest.mark.rule("validation-errors")
+@pytest.mark.parametrize(("body", "errors"), table(FAULTY_ITEMS))
+@pytest.mark.parametrize("operation", ["create_item", "replace_item"])
+def test_every_fault_of_an_item_is_named_in_order(
+    api: Api,
+    lasting: Scene,
+    operation: str,
+    body: Any,  # noqa: ANN401
+    errors: Errors,
+) -> None:
+    sent = call(operation, lasting)
+
+    response = replace(sent, content=json.dumps(body).encode()).send(api)
+
+    expect_problem(response, "validation", errors=in_body(errors))
+
+
+@pytest.mark.rule("validation-errors")
+@pytest.mark.parametrize(("body", "errors"), table(FAULTY_PATCHES))
+@pytest.mark.parametrize("operation", ["update_user", "update_item"])
+def test_every_fault_of_a_patch_is_named_in_order(
+    api: Api,
+    lasting: Scene,
+    operation: str,
+    body: Any,  # noqa: ANN401
+    errors: Errors,
+) -> None:
+    sent = call(operation, lasting)
+
+    response = replace(sent, content=json.dumps(body).encode()).send(api)
+
+    expect_problem(response, "validation", errors=in_body(errors))
+
+
+@pytest.mark.rule("validation-errors")
+@pytest.mark.parametrize(("query", "errors"), table(FAULTY_QUERIES))
+def test_every_fault_of_a_query_is_named_in_order(
+    api: Api, account: Account, query: str, errors: Errors
+) -> None:
+    response = api.get(f"/items?{query}", token=account)
+
+    wanted = [("query", pointer, code) for pointer, code in errors]
+    expect_problem(response, "validation", errors=wanted)
+
+
+@pytest.mark.rule("validation-errors")
+@pytest.mark.parametrize("name", ["\N{GRINNING FACE}" * 100, "e\N{COMBINING ACUTE ACCENT}" * 50])
+def test_lengths_count_code_points(api: Api, account: Account, name: str) -> None:
+    assert (
+        expect(api.patch(account.path, token=account, json={"name": name}), 200).json()["name"]
+        == name
+    )
+    too_long = api.patch(account.path, token=account, json={"name": f"{name}a"})
+    expect_problem(too_long, "validation", errors=[("body", "/name", "maxLength")])
+
+
+# -- unhandled and unavailable
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Servers whose database is not as it should be."""
+
+    unmigrated: Server
+    missing_directory: Server
+    closed_port: Server
+    unknown_host: Server
+    directory: Path  # the one that is missing
+    port: int  # the one that is closed
+
+    def all(self) -> list[Server]:
+        return [self.unmigrated, self.missing_directory, self.closed_port, self.unknown_host]
+
+
+@pytest.fixture(scope="module")
+def broken(fleet: Fleet) -> Iterator[Broken]:
+    directory, port = fleet.directory / "missing", free_port()
+
+    def lost(url: str) -> Server:
+        return fleet.server("lost", database_url=url, workers=1)
+
+    servers = Broken(
+        fleet.server("unmigrated", database=fleet.database(migrated=False), workers=1),
+        lost(f"sqlite:///{directory / 'rosetta.db'}"),
+        lost(f"postgresql://postgres@{HOST}:{port}/rosetta"),
+        lost("postgresql://postgres@nowhere.invalid:5432/rosetta"),
+        directory,
+        port,
+    )
+    start_together(servers.all())
+    yield servers
+    fleet.discard(servers.all())
+
+
+@pytest.fixture(scope="module")
+def forged(secret_key: str) -> str:
+    """Return the well-signed token of a user who need not exist."""
+    now = int(time.time())
+    return jwt.encode({"sub": "1", "iat": now, "exp": now + 600}, secret_key, "HS256")
+
+
+JSON = {"Content-Type": "application/json"}
+CREDENTIALS = {name: USER[name] for name in ("email", "password")}
+NEED_TABLES = [
+    Call("POST", "/users", JSON, json.dumps(USER).encode()),
+    Call("POST", "/tokens", JSON, json.dumps(CREDENTIALS).encode()),
+    *(Call("GET", path) for path in ("/users", "/users/me", "/users/1", "/items", "/items/1")),
+    *(Call("DELETE", path) for path in ("/users/1", "/items/1")),
+    Call("HEAD", "/users/me"),
+    Call("GET", "/ws/events", HANDSHAKE),
+]
+
+
+@pytest.mark.rule("unhandled", "problem")
+@pytest.mark.parametrize("sent", NEED_TABLES, ids=lambda sent: f"{sent.method} {sent.path}")
+def test_an_exception_nobody_foresaw_is_a_plain_500(
+    broken: Broken, client: Callable[[Target], Api], forged: str, sent: Call
+) -> None:
+    own = {"X-Request-ID": "unforeseen", "Authorization": f"Bearer {forged}"}
+
+    response = sent.send(client(broken.unmigrated), own)
+
+    expect_closed(response, OPERATIONS["get_item"].responses[500])
+    expect_header(response, "X-Request-ID", "unforeseen")
+    expect_header(response, "X-Content-Type-Options", "nosniff")
+    expect_header(response, "Content-Type", "application/problem+json")
+    if sent.method == "HEAD":
+        expect(response, 500)
+    else:
+        expect_problem(response, "internal-error")
+
+
+@pytest.mark.rule("unhandled", "readiness", "liveness")
+def test_the_traceback_of_an_exception_is_in_the_log_and_the_server_goes_on(
+    broken: Broken, client: Callable[[Target], Api], forged: str
+) -> None:
+    server = broken.unmigrated
+    api = client(server)
+    before = server.log.stat().st_size
+
+    expect_problem(api.get("/users/me", token=forged), "internal-error")
+
+    assert logs_within(5, server, before, "Traceback (most recent call last)")
+    assert expect(api.get("/healthz"), 200).json() == {"status": "ok"}
+    assert expect(api.get("/readyz"), 200).json() == {"status": "ready"}
+    expect_problem(api.get("/nowhere"), "not-found")
+
+
+def logs_within(seconds: float, server: Server, start: int, text: str) -> bool:
+    """Wait until the server has logged the text behind its first ``start`` bytes."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if text.encode() in server.log.read_bytes()[start:]:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+LOST = ["missing_directory", "closed_port", "unknown_host"]
+
+
+@pytest.mark.rule("unavailable", "configuration", "liveness")
+@pytest.mark.parametrize("name", LOST)
+def test_without_its_database_every_operation_that_needs_it_is_503(
+    broken: Broken, client: Callable[[Target], Api], lasting: Scene, forged: str, name: str
+) -> None:
+    api = client(getattr(broken, name))
+    owner = replace(lasting.owner, token=forged)
+    scene = replace(lasting, owner=owner)
+
+    for operation in [*SPEC.rules.sets["database"], "watch_events"]:
+        response = call(operation, scene).send(api)
+        expect_problem(response, "unavailable")
+        expect_header(response, "Retry-After", "1")
+        expect_closed(response, OPERATIONS[operation].responses[503])
+    assert expect(api.get("/healthz"), 200).json() == {"status": "ok"}
+
+
+@pytest.mark.rule("unavailable")
+@pytest.mark.parametrize("name", LOST)
+def test_without_its_database_the_checks_that_need_none_answer_as_ever(
+    broken: Broken, client: Callable[[Target], Api], secret_key: str, forged: str, name: str
+) -> None:
+    server = getattr(broken, name)
+    api = client(server)
+    expired = jwt.encode({"sub": "1", "iat": 1, "exp": 2}, secret_key, "HS256")
+
+    for path in ("/nowhere", "/items/", "/users/007", "/ws/nowhere"):
+        expect_problem(api.get(path), "not-found")
+    expect_problem(api.put("/items", json={}), "method-not-allowed")
+    expect(api.options("/users/1"), 204)
+    expect_problem(api.get("/ws/events"), "upgrade-required")
+    for token in (None, "x.y.z", "nonsense", expired, f"{forged[:-8]}AAAAAAAA"):
+        expect_problem(api.get("/users/me", token=token), "unauthorized")
+        expect_problem(api.post("/items", token=token, json=ITEM), "unauthorized")
+    expect_problem(refused(server, "/ws/events", token=expired), "unauthorized")
+
+
+@pytest.mark.rule("unavailable")
+def test_without_its_database_the_echo_goes_on(broken: Broken) -> None:
+    with Socket(broken.closed_port) as echo:
+        echo.send("still here")
+        assert echo.receive() == "still here"
+
+
+@pytest.mark.rule("unavailable", "readiness", "liveness")
+def test_readiness_is_503_within_three_seconds_when_the_database_never_answers(
+    broken: Broken, client: Callable[[Target], Api]
+) -> None:
+    api = client(broken.closed_port)
+    with socket.create_server((HOST, broken.port)):
+        begin = time.monotonic()
+        response = api.get("/readyz")
+        seconds = time.monotonic() - begin
+
+        expect_problem(response, "unavailable")
+        expect_header(response, "Retry-After", "1")
+        assert seconds < 3, f"/readyz took {seconds:.2f} s"
+        assert expect(api.get("/healthz"), 200).json() == {"status": "ok"}
+
+
+@pytest.mark.rule("unavailable", "configuration")
+@pytest.mark.requires("sqlite")
+def test_once_its_file_is_there_the_server_works_without_a_restart(
+    broken: Broken, fleet: Fleet, client: Callable[[Target], Api]
+) -> None:
+    api = client(broken.missing_directory)
+    expect_away(api)
+    migrated = fleet.database()
+    assert isinstance(migrated, SqliteDatabase)
+
+    broken.directory.mkdir()
+    shutil.copy(migrated.path, broken.directory / "rosetta.db")
+
+    expect_back(api)
+
+
+@pytest.mark.rule("unavailable", "configuration")
+@pytest.mark.requires("postgresql")
+def test_a_database_that_went_and_came_back_needs_no_restart(
+    launch: Launch, fleet: Fleet, client: Callable[[Target], Api]
+) -> None:
+    parts = urlsplit(fleet.database().url)
+    relay = Relay((parts.hostname or HOST, parts.port or 5432))
+    netloc = f"{parts.username}:{parts.password or ''}@{HOST}:{relay.port}"
+    api = client(launch(database_url=urlunsplit(parts._replace(netloc=netloc))))
+
+    for _ in range(2):
+        expect_away(api)
+        with relay:
+            expect_back(api)
+
+
+def expect_away(api: Api) -> None:
+    expect_problem(api.get("/readyz"), "unavailable")
+    expect_problem(api.post("/users", json=USER), "unavailable")
+
+
+def expect_back(api: Api) -> None:
+    expect(api.get("/readyz"), 200)
+    owner = api.sign_up()
+    assert expect(api.get("/users/me", token=owner), 200).json() == owner.body
+
+
+class Relay:
+    """A port that leads to another while in ``with``; leaving cuts whoever is connected."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self.port = free_port()
+        self._target = target
+        self._sockets: list[socket.socket] = []
+
+    def __enter__(self) -> None:
+        listener = socket.create_server((HOST, self.port))
+        self._sockets = [listener]
+        threading.Thread(target=self._accept, args=[listener], daemon=True).start()
+
+    def __exit__(self, *_: object) -> None:
+        for one in self._sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = listener.accept()
+                far = socket.create_connection(self._target)
+                self._sockets += [near, far]
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=self._copy, args=pair, daemon=True).start()
+
+    def _copy(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
