@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,13 +39,13 @@ class Fleet:
     _databases: list[ScratchDatabase] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.venv = venvs.environment_of(self.implementation)
         self._directory = TemporaryDirectory(prefix="rosetta-")
         self._lock = Lock()  # PostgreSQL copies a template for one at a time
         self._numbers = itertools.count(1)
         self._template: ScratchDatabase | None = None
         for log in self.logs.glob("*.log"):  # of an older run
             log.unlink()
-        self.venv = venvs.environment_of(self.implementation)
 
     @property
     def directory(self) -> Path:
@@ -98,12 +99,12 @@ class Fleet:
             self._servers.remove(server)
 
     def close(self) -> None:
-        """End every server at once, then drop every database."""
-        with ThreadPoolExecutor(max_workers=8) as pool:
+        """End every server at once, then drop every database, whatever one of them raises."""
+        with ExitStack() as stack, ThreadPoolExecutor(max_workers=8) as pool:
+            stack.callback(self._directory.cleanup)
+            for database in self._databases:
+                stack.callback(database.drop)
             list(pool.map(Server.stop, self._servers))
-        for database in self._databases:
-            database.drop()
-        self._directory.cleanup()
 
     def _migrated_template(self) -> ScratchDatabase:
         if self._template is None:

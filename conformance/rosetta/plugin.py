@@ -285,10 +285,7 @@ class Run:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """End the servers, write the result file, and be red for what is not a test's failure."""
-        for api in self.apis:
-            api.close()
-        if self.fleet:
-            self.fleet.close()
+        self._end_servers()
         if not self.collected:
             self.result.problems.append("no test collected")
         ran = [test for test in self._tests.values() if test.outcome != "not-run" or test.reason]
@@ -299,6 +296,15 @@ class Run:
         self.result.write(self.directory)
         if self.result.problems and exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _end_servers(self) -> None:
+        for api in self.apis:
+            api.close()
+        try:
+            if self.fleet:
+                self.fleet.close()
+        except Exception as error:  # the results must be written all the same
+            self.result.problems.append(f"cleaning up failed: {error}")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say what was left out and what is wrong besides failures."""

@@ -308,6 +308,19 @@ def test_another_server_that_does_not_answer_is_red(suite: Suite) -> None:
     red(run, "no server at http://127.0.0.1:1")
 
 
+def test_a_database_that_cannot_be_dropped_is_red(suite: Suite) -> None:
+    breaking = """
+import pytest
+
+@pytest.mark.rule("etag", "feed")
+def test_it(fleet, monkeypatch):
+    def drop(): raise OSError("still there")
+    fleet.database().drop = drop
+"""
+    red(suite.run(breaking), "cleaning up failed: still there")
+    assert suite.result()["problems"] == ["cleaning up failed: still there"]
+
+
 def test_both_servers_and_those_launched_end_with_the_run(suite: Suite) -> None:
     source = """
 import pytest

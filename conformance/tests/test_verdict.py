@@ -108,6 +108,15 @@ def test_without_a_run_the_commit_must_be_the_one_checked_out(
     assert "is of another commit" in capsys.readouterr().out
 
 
+def test_a_server_elsewhere_is_judged_only_when_asked(tmp_path: Path, capsys: Capture) -> None:
+    run = green("url")
+    run.base_url = "http://127.0.0.1:8000"
+    path = run.write(tmp_path)
+    assert verdict.main(["--results", str(tmp_path)]) == 1
+    assert "RED: no result found" in capsys.readouterr().out
+    assert verdict.main(["--run", "this", str(path)]) == 0
+
+
 def test_one_red_run_makes_all_red(tmp_path: Path, capsys: Capture) -> None:
     green("good").write(tmp_path)
     bad = green("bad")
