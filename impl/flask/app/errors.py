@@ -90,7 +90,7 @@ def method_not_allowed(valid_methods: Iterable[str]) -> Problem:
 
 def init_errors(app: Flask) -> None:
     """Turn the errors of Flask, Werkzeug and SQLAlchemy into problems."""
-    # Contract: Flask would answer OPTIONS with 200, an empty text/html and no second thought.
+    # Contract: Flask would answer OPTIONS by itself, with 200 and an empty text/html.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.register_error_handler(MethodNotAllowed, _handle_wrong_method)
     app.register_error_handler(HTTPException, _handle_http_error)

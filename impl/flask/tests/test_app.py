@@ -1,0 +1,202 @@
+"""What the service does, in Flask's own test client; the whole contract is in conformance/."""
+
+import json
+import uuid
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from pydantic import ValidationError
+from simple_websocket import Client
+
+from app.config import Settings
+from app.database import db
+from app.tokens import issue_token
+from tests.conftest import Account
+
+
+def test_sign_up_returns_the_user_without_the_password(client: FlaskClient) -> None:
+    body = {"email": "Ada@Example.org", "name": "Ada", "password": "correct horse"}
+    response = client.post("/users", json=body)
+    assert response.status_code == 201
+    assert response.headers["Location"] == f"/users/{response.get_json()['id']}"
+    assert response.headers["ETag"] == '"1"'
+    assert response.get_json().keys() == {"id", "email", "name", "created_at", "updated_at"}
+    assert response.get_json()["email"] == "ada@example.org"
+
+
+def test_log_in_returns_a_token(client: FlaskClient, ada: Account) -> None:
+    response = client.post("/tokens", json=ada.credentials)
+    assert response.status_code == 201
+    assert response.headers["Cache-Control"] == "no-store"
+    headers = {"Authorization": f"Bearer {response.get_json()['access_token']}"}
+    assert client.get("/users/me", headers=headers).get_json() == ada.user
+
+
+def test_wrong_password_and_unknown_email_answer_alike(client: FlaskClient, ada: Account) -> None:
+    wrong = client.post("/tokens", json={**ada.credentials, "password": "wrong horse"})
+    unknown = client.post("/tokens", json={**ada.credentials, "email": "eve@example.org"})
+    assert wrong.status_code == unknown.status_code == 401
+    assert wrong.get_json() == unknown.get_json()
+    assert wrong.get_json()["type"] == "/problems/invalid-credentials"
+
+
+def test_a_taken_email_is_409(client: FlaskClient, ada: Account) -> None:
+    body = {"email": ada.user["email"].upper(), "name": "Eve", "password": "correct horse"}
+    response = client.post("/users", json=body)
+    assert response.status_code == 409
+    assert response.get_json()["type"] == "/problems/email-taken"
+
+
+def test_a_missing_token_is_401(client: FlaskClient) -> None:
+    response = client.get("/items")
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="api"'
+
+
+def test_a_forged_token_is_401(client: FlaskClient, ada: Account) -> None:
+    token = issue_token(ada.user["id"], "another key, of thirty-two bytes and more", 60)
+    response = client.get("/items", headers={"Authorization": f"Bearer {token}"})
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="api", error="invalid_token"'
+
+
+def test_writing_anothers_item_is_403(client: FlaskClient, ada: Account, bob: Account) -> None:
+    item = ada.create_item()
+    response = client.patch(f"/items/{item['id']}", json={"name": "Mine"}, headers=bob.headers)
+    assert response.status_code == 403
+    assert client.get(f"/items/{item['id']}", headers=bob.headers).get_json() == item
+
+
+def test_an_unknown_item_is_404(client: FlaskClient, ada: Account) -> None:
+    response = client.get("/items/999", headers=ada.headers)
+    assert response.status_code == 404
+    assert response.get_json() == {
+        "type": "/problems/not-found",
+        "title": "Not found",
+        "status": 404,
+    }
+
+
+def test_a_wrong_method_is_405_with_allow(client: FlaskClient) -> None:
+    response = client.post("/items/1")
+    assert response.status_code == 405
+    allowed = set(response.headers["Allow"].split(", "))
+    assert allowed == {"GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+def test_malformed_json_is_400(client: FlaskClient, ada: Account) -> None:
+    headers = {**ada.headers, "Content-Type": "application/json"}
+    response = client.post("/items", data=b'{"name": NaN}', headers=headers)
+    assert response.status_code == 400
+    assert response.get_json()["type"] == "/problems/malformed-json"
+
+
+def test_an_invalid_body_lists_its_violations(client: FlaskClient, ada: Account) -> None:
+    body = {"name": "", "tags": ["a", 1], "colour": "red"}
+    response = client.post("/items", json=body, headers=ada.headers)
+    assert response.status_code == 422
+    assert response.get_json()["errors"] == [
+        {"in": "body", "pointer": "/colour", "code": "additionalProperties"},
+        {"in": "body", "pointer": "/name", "code": "minLength"},
+        {"in": "body", "pointer": "/price_cents", "code": "required"},
+        {"in": "body", "pointer": "/tags/1", "code": "type"},
+    ]
+
+
+def test_a_stale_if_match_is_412(client: FlaskClient, ada: Account) -> None:
+    path = f"/items/{ada.create_item()['id']}"
+    headers = {**ada.headers, "If-Match": '"1"'}
+    first = client.patch(path, json={"name": "First"}, headers=headers)
+    second = client.patch(path, json={"name": "Second"}, headers=headers)
+    assert (first.status_code, first.headers["ETag"]) == (200, '"2"')
+    assert second.status_code == 412
+    assert client.get(path, headers=ada.headers).get_json()["name"] == "First"
+
+
+def test_if_none_match_is_304(client: FlaskClient, ada: Account) -> None:
+    response = client.get(ada.path, headers={**ada.headers, "If-None-Match": 'W/"1"'})
+    assert response.status_code == 304
+    assert response.headers["ETag"] == '"1"'
+    assert response.data == b""
+
+
+def test_pages_walk_to_the_end(client: FlaskClient, ada: Account) -> None:
+    created = [ada.create_item(status="active")["id"] for _ in range(5)]
+    walked: list[int] = []
+    target = "/items?status=active&limit=2"
+    while target is not None:
+        response = client.get(target, headers=ada.headers)
+        walked += [item["id"] for item in response.get_json()["data"]]
+        target = response.get_json()["next"]
+        assert response.headers.get("Link") == (target and f'<{target}>; rel="next"')
+    assert walked == created
+
+
+def test_put_resets_what_it_leaves_out(client: FlaskClient, ada: Account) -> None:
+    item = ada.create_item(description="Bright", status="active", tags=["b", "a"])
+    assert item["tags"] == ["a", "b"]
+    body = {"name": "Lamp", "price_cents": 5}
+    replaced = client.put(f"/items/{item['id']}", json=body, headers=ada.headers).get_json()
+    assert replaced["description"] is None
+    assert replaced["status"] == "draft"
+    assert replaced["tags"] == []
+
+
+def test_deleting_a_user_deletes_its_items(client: FlaskClient, ada: Account, bob: Account) -> None:
+    path = f"/items/{ada.create_item(tags=['a'])['id']}"
+    assert client.delete(ada.path, headers=ada.headers).status_code == 204
+    assert client.get(path, headers=bob.headers).status_code == 404
+    assert client.get("/users/me", headers=ada.headers).status_code == 401
+
+
+def test_every_response_carries_a_request_id(client: FlaskClient) -> None:
+    sent = client.get("/healthz", headers={"X-Request-ID": "mine-1"})
+    assert sent.headers["X-Request-ID"] == "mine-1"
+    refused = client.get("/nowhere", headers={"X-Request-ID": "not mine"})
+    assert uuid.UUID(refused.headers["X-Request-ID"]).version == 4
+    assert refused.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_an_unhandled_error_is_500_without_details(
+    client: FlaskClient,
+    ada: Account,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("the secret of the house")
+
+    monkeypatch.setattr(db.session, "get", fail)
+    response = client.get("/items", headers=ada.headers)
+    assert response.status_code == 500
+    assert response.get_json()["type"] == "/problems/internal-error"
+    assert "secret" not in response.text
+    assert "the secret of the house" in caplog.text
+
+
+def test_the_feed_tells_of_a_created_item(server: str, ada: Account) -> None:
+    feed = Client.connect(f"ws://{server}/ws/events", headers=ada.headers)
+    ready = json.loads(feed.receive(5))
+    item = ada.create_item()
+    event = json.loads(feed.receive(5))
+    feed.close()
+    assert ready == {"type": "ready", "after": 1}  # event 1 was the sign-up
+    assert event.pop("occurred_at") >= item["created_at"]
+    assert event == {
+        "type": "event",
+        "id": 2,
+        "event": "item.created",
+        "resource_id": item["id"],
+        "data": item,
+    }
+
+
+def test_production_needs_a_secret_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("APP_ENV", "production")
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    with pytest.raises(ValidationError, match="SECRET_KEY"):
+        Settings()
+    monkeypatch.setenv("SECRET_KEY", "x" * 32)
+    assert Settings().app_env == "production"
