@@ -8,13 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import schemas
 from app.auth import CurrentUser, lock_caller
-from app.conditional import Conditions
+from app.conditional import NOT_MODIFIED, ReadConditions, WriteConditions
 from app.dependencies import SessionDep
 from app.errors import Problem
 from app.models import Item, ItemTag, utc_now
 from app.outbox import Writing
 from app.pages import Page, read_page
-from app.routing import Route
+from app.preconditions import etag
+from app.routing import Route, merge_patch
 
 router = APIRouter(prefix="/items", tags=["items"], route_class=Route)
 
@@ -49,7 +50,6 @@ async def create_item(
     caller: CurrentUser,
     item_in: schemas.ItemCreate,
     writing: Writing,
-    conditions: Conditions,
     response: Response,
 ) -> schemas.Item:
     """Make an item of one's own."""
@@ -62,7 +62,7 @@ async def create_item(
         created = schemas.Item.model_validate(item)
         writing.record("item.created", item.id, created)
     response.headers["Location"] = f"/items/{item.id}"
-    conditions.tag(item)
+    response.headers["ETag"] = etag(item.version)
     return created
 
 
@@ -85,47 +85,52 @@ async def list_items(
     return await read_page(session, query, rows, request, response)
 
 
-@router.get("/{item_id:id}", response_model=schemas.Item)
-async def get_item(item: AnyItem, conditions: Conditions) -> Any:
+@router.get("/{item_id:id}", response_model=schemas.Item, responses=NOT_MODIFIED)
+async def get_item(item: AnyItem, conditions: ReadConditions) -> Any:
     """Read an item."""
-    return conditions.read(item)
+    return conditions.answer(item)
 
 
 @router.put("/{item_id:id}", response_model=schemas.Item)
 async def replace_item(
-    item: OwnItem, item_in: schemas.ItemCreate, writing: Writing, conditions: Conditions
+    item: OwnItem, item_in: schemas.ItemCreate, writing: Writing, conditions: WriteConditions
 ) -> schemas.Item:
     """Replace an item; what is left out returns to its default."""
     return await change_item(item, item_in.model_dump(), writing, conditions)
 
 
-@router.patch("/{item_id:id}", response_model=schemas.Item)
+@router.patch(
+    "/{item_id:id}",
+    response_model=schemas.Item,
+    openapi_extra=merge_patch("ItemPatch"),
+)
 async def update_item(
-    item: OwnItem, item_in: schemas.ItemPatch, writing: Writing, conditions: Conditions
+    item: OwnItem, item_in: schemas.ItemPatch, writing: Writing, conditions: WriteConditions
 ) -> schemas.Item:
     """Change some of an item."""
     return await change_item(item, item_in.changes(), writing, conditions)
 
 
-@router.delete("/{item_id:id}", status_code=204)
-async def delete_item(item: OwnItem, writing: Writing, conditions: Conditions) -> None:
+# Contract: FastAPI would call the empty body application/json.
+@router.delete("/{item_id:id}", status_code=204, response_class=Response)
+async def delete_item(item: OwnItem, writing: Writing, conditions: WriteConditions) -> None:
     """Delete an item."""
     item_id, owner_id = item.id, item.owner_id
     async with writing as session:
         item = await lock_item(session, item_id, owner_id)
-        conditions.require(item)
+        conditions.check(item)
         await session.delete(item)
         writing.record("item.deleted", item_id)
 
 
 async def change_item(
-    item: Item, changes: dict[str, Any], writing: Writing, conditions: Conditions
+    item: Item, changes: dict[str, Any], writing: Writing, conditions: WriteConditions
 ) -> schemas.Item:
     """Make the changes, in a new version of the item."""
     item_id, owner_id = item.id, item.owner_id
     async with writing as session:
         item = await lock_item(session, item_id, owner_id)
-        conditions.require(item)
+        conditions.check(item)
         for name, value in changes.items():
             setattr(item, name, value)
         item.version += 1

@@ -40,3 +40,9 @@ class Route(APIRoute):
             return await handle(BodyRequest(request.scope, request.receive))
 
         return handle_body_request
+
+
+def merge_patch(schema: str) -> dict[str, Any]:
+    """Return what /docs has to say of a PATCH besides: its other media type."""
+    reference = {"schema": {"$ref": f"#/components/schemas/{schema}"}}
+    return {"requestBody": {"content": {"application/merge-patch+json": reference}}}

@@ -11,14 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import schemas
 from app.auth import CurrentUser, lock_caller
-from app.conditional import Conditions
+from app.conditional import NOT_MODIFIED, ReadConditions, WriteConditions
 from app.dependencies import SessionDep
 from app.errors import Problem
 from app.models import Item, User, utc_now
 from app.outbox import Writing
 from app.pages import Page, read_page
 from app.passwords import hash_password
-from app.routing import Route
+from app.preconditions import etag
+from app.routing import Route, merge_patch
 
 router = APIRouter(prefix="/users", tags=["users"], route_class=Route)
 
@@ -50,7 +51,7 @@ OwnUser = Annotated[User, Depends(get_own_user)]
 
 @router.post("", status_code=201, response_model=schemas.User)
 async def create_user(
-    user_in: schemas.UserCreate, writing: Writing, conditions: Conditions, response: Response
+    user_in: schemas.UserCreate, writing: Writing, response: Response
 ) -> schemas.User:
     """Sign up."""
     password_hash = await asyncio.wrap_future(hash_password(user_in.password))
@@ -68,7 +69,7 @@ async def create_user(
         created = schemas.User.model_validate(user)
         writing.record("user.created", user.id, created)
     response.headers["Location"] = f"/users/{user.id}"
-    conditions.tag(user)
+    response.headers["ETag"] = etag(user.version)
     return created
 
 
@@ -84,16 +85,16 @@ async def list_users(
     return await read_page(session, query, select(User), request, response)
 
 
-@router.get("/me", response_model=schemas.User)
-async def get_current_user(caller: CurrentUser, conditions: Conditions) -> Any:
+@router.get("/me", response_model=schemas.User, responses=NOT_MODIFIED)
+async def get_current_user(caller: CurrentUser, conditions: ReadConditions) -> Any:
     """Read one's own account."""
-    return conditions.read(caller)
+    return conditions.answer(caller)
 
 
-@router.get("/{user_id:id}", response_model=schemas.User)
-async def get_user(user: AnyUser, conditions: Conditions) -> Any:
+@router.get("/{user_id:id}", response_model=schemas.User, responses=NOT_MODIFIED)
+async def get_user(user: AnyUser, conditions: ReadConditions) -> Any:
     """Read a user."""
-    return conditions.read(user)
+    return conditions.answer(user)
 
 
 @router.put("/{user_id:id}", response_model=schemas.User)
@@ -102,33 +103,38 @@ async def replace_user(
     user_in: schemas.UserReplace,
     session: SessionDep,
     writing: Writing,
-    conditions: Conditions,
+    conditions: WriteConditions,
 ) -> schemas.User:
     """Replace one's name and e-mail address, and the password if there is one."""
     changes = await hash_new_password(session, user_in.changes())
     return await change_user(user.id, changes, writing, conditions)
 
 
-@router.patch("/{user_id:id}", response_model=schemas.User)
+@router.patch(
+    "/{user_id:id}",
+    response_model=schemas.User,
+    openapi_extra=merge_patch("UserPatch"),
+)
 async def update_user(
     user: OwnUser,
     user_in: schemas.UserPatch,
     session: SessionDep,
     writing: Writing,
-    conditions: Conditions,
+    conditions: WriteConditions,
 ) -> schemas.User:
     """Change some of one's account."""
     changes = await hash_new_password(session, user_in.changes())
     return await change_user(user.id, changes, writing, conditions)
 
 
-@router.delete("/{user_id:id}", status_code=204)
-async def delete_user(user: OwnUser, writing: Writing, conditions: Conditions) -> None:
+# Contract: FastAPI would call the empty body application/json.
+@router.delete("/{user_id:id}", status_code=204, response_class=Response)
+async def delete_user(user: OwnUser, writing: Writing, conditions: WriteConditions) -> None:
     """Delete one's account, and one's items with it."""
     user_id = user.id
     async with writing as session:
         user = await lock_caller(session, user_id, to_change=True)
-        conditions.require(user)
+        conditions.check(user)
         owned = select(Item.id).where(Item.owner_id == user_id).order_by(Item.id)
         for item_id in (await session.scalars(owned)).all():
             writing.record("item.deleted", item_id)
@@ -146,12 +152,12 @@ async def hash_new_password(session: AsyncSession, changes: dict[str, Any]) -> d
 
 
 async def change_user(
-    user_id: int, changes: dict[str, Any], writing: Writing, conditions: Conditions
+    user_id: int, changes: dict[str, Any], writing: Writing, conditions: WriteConditions
 ) -> schemas.User:
     """Make the changes, in a new version of the user."""
     async with writing as session:
         user = await lock_caller(session, user_id, to_change=True)
-        conditions.require(user)
+        conditions.check(user)
         for name, value in changes.items():
             setattr(user, name, value)
         user.version += 1
