@@ -1,4 +1,4 @@
-"""A server that nobody writes to: its clocks run while other tests do."""
+"""What takes its time begins early and goes on while other tests run: clocks, and a stop."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import pytest
 from websockets.frames import Frame, Opcode
 
-from rosetta.client import Account, Api
+from rosetta.client import Account, Api, expect
 from rosetta.databases import PostgresDatabase, SqliteDatabase
-from rosetta.feed import RawWebSocket
+from rosetta.feed import Feed, RawWebSocket, Socket
 from rosetta.fleet import Fleet
-from rosetta.harness import Server
-from suite.rules._websockets import write_event_past_the_server
+from rosetta.harness import Exit, Server
+from suite.rules._websockets import ASTRAL, write_event_past_the_server
 
 
 class IdlePeer:
@@ -72,6 +72,15 @@ class Quiet:
     written: float  # seconds after the feed was opened
 
 
+@dataclass(frozen=True)
+class Stopped:
+    """How a server ended, and the close codes of its sockets: ``mute`` never answered its own."""
+
+    exit: Exit
+    codes: list[int]
+    mute: int
+
+
 @pytest.fixture(scope="session")
 def _quiet(fleet: Fleet) -> Iterator[Future[Quiet]]:
     with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
@@ -84,26 +93,39 @@ def quiet(_quiet: Future[Quiet]) -> Quiet:
     return _quiet.result()
 
 
+@pytest.fixture(scope="session")
+def _stopped(fleet: Fleet) -> Iterator[Future[Stopped]]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(_start_and_stop, fleet)
+
+
+@pytest.fixture(scope="session")
+def stopped(_stopped: Future[Stopped]) -> Stopped:
+    """Return how a server ended that was stopped with sockets of all kinds open."""
+    return _stopped.result()
+
+
+EARLY = {"quiet": "_quiet", "stopped": "_stopped"}
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _begin_early(request: pytest.FixtureRequest) -> None:
-    """Start the quiet server before the first test, if a test that uses it will be run."""
-    if any(_uses_quiet(item) and not item.get_closest_marker("skip") for item in _items(request)):
-        request.getfixturevalue("_quiet")
+    """Begin before the first test whatever a test that will be run waits for."""
+    session: pytest.Session = request.session
+    for item in session.items:
+        if not item.get_closest_marker("skip"):
+            for name in _waits_for(item):
+                request.getfixturevalue(EARLY[name])
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put last what waits for the quiet server's clocks."""
-    items.sort(key=_uses_quiet)
+    """Put last what waits."""
+    items.sort(key=lambda item: bool(_waits_for(item)))
 
 
-def _items(request: pytest.FixtureRequest) -> list[pytest.Item]:
-    session: pytest.Session = request.session
-    return session.items
-
-
-def _uses_quiet(item: pytest.Item) -> bool:
-    return "quiet" in getattr(item, "fixturenames", ())
+def _waits_for(item: pytest.Item) -> set[str]:
+    return EARLY.keys() & set(getattr(item, "fixturenames", ()))
 
 
 def _start(fleet: Fleet, stack: ExitStack) -> Quiet:
@@ -119,3 +141,22 @@ def _start(fleet: Fleet, stack: ExitStack) -> Quiet:
     assert isinstance(server.database, SqliteDatabase | PostgresDatabase)
     event_id = write_event_past_the_server(server.database)
     return Quiet(server, account, feed, echo, event_id, time.monotonic() - feed.opened)
+
+
+def _start_and_stop(fleet: Fleet) -> Stopped:
+    server = fleet.server("stopped")
+    server.start()
+    with Api(server) as api, ExitStack() as stack:
+        owner = api.sign_up()
+        item = api.create_item(owner)
+        sockets: list[Socket] = [stack.enter_context(Socket(server)) for _ in range(3)]
+        sockets += [stack.enter_context(Feed(server, token=owner.token)) for _ in range(3)]
+        mute = stack.enter_context(RawWebSocket(server, "/ws/events", token=owner.token))
+        # Reads nothing: there is an event it has not taken yet when the server stops.
+        deaf = RawWebSocket(server, "/ws/events", token=owner.token, receive_buffer=4096)
+        stack.enter_context(deaf)
+        for _ in range(40):
+            body = {"description": ASTRAL * 2000}
+            expect(api.patch(item.path, token=owner, json=body), 200)
+        exit_ = server.stop()
+        return Stopped(exit_, [socket.close_code() for socket in sockets], mute.close_code())
