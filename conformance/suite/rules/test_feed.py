@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
-from websockets.frames import Opcode
+from websockets.frames import Frame, Opcode
 
 from rosetta.client import MISSING, Account, Api, Item, expect, expect_header, unique_email
 from rosetta.databases import PostgresDatabase
@@ -26,6 +26,7 @@ from rosetta.harness import Server, Target
 from suite.rules._websockets import (
     ASTRAL,
     INVALID_TOKEN,
+    SOCKETS,
     Message,
     forge,
     ids_of,
@@ -38,6 +39,7 @@ pytestmark = pytest.mark.rule("feed")
 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 BEYOND = 999_999_999_999_999_999
+MORE_THAN_KERNELS_HOLD = 12_000_000  # bytes on their way between two processes
 HEAVY = ASTRAL * 2000  # the longest description, 8,000 bytes at the least
 
 
@@ -547,6 +549,27 @@ def test_the_events_of_one_transaction_close_nobody(
         ]
         assert without_gap(feed.ready["after"] + 1, events)
         assert feed.settled() == []
+
+
+def send_again_and_again(socket: RawWebSocket, data: bytes) -> None:
+    """Send more than fits between client and server; raise TimeoutError when that blocks."""
+    for _ in range(MORE_THAN_KERNELS_HOLD // len(data)):
+        socket.send_bytes(data)
+
+
+@pytest.mark.rule("feed-cost")
+@pytest.mark.parametrize("path", SOCKETS)
+def test_a_client_that_reads_no_answers_is_heard_no_further(
+    server: Target, api: Api, ada: Account, lamp: Item, path: str
+) -> None:
+    pings = Frame(Opcode.TEXT, b'{"type":"ping"}').serialize(mask=True) * 800
+    with RawWebSocket(server, path, token=ada.token, receive_buffer=4096) as deaf:
+        deaf.socket.settimeout(1)
+        with pytest.raises(TimeoutError):  # before all of it is taken
+            send_again_and_again(deaf, pings)
+        with Feed(server, token=ada.token) as feed:  # and holds up nobody
+            answer = rename(api, ada, lamp)
+            assert feed.next(timeout=1)["data"] == answer
 
 
 @pytest.mark.rule("feed-cost")
