@@ -11,7 +11,7 @@ from app.logs import logging_config
 
 MAX_MESSAGE_BYTES = 65_536
 PING_SECONDS = 20
-STOP_SECONDS = 4
+STOP_SECONDS = 3
 
 
 def main() -> None:
