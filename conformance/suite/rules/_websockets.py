@@ -19,6 +19,7 @@ from rosetta.harness import Target
 from rosetta.raw import RawConnection, RawResponse
 
 SOCKETS = ("/ws/echo", "/ws/events")
+UNKNOWN = 10**15  # the id of no user
 LIMIT = 65_536  # bytes of a message
 PLAIN = 'Bearer realm="api"'
 INVALID_TOKEN = 'Bearer realm="api", error="invalid_token"'  # noqa: S105 - a challenge
@@ -122,23 +123,27 @@ def lists_upgrade(response: Response) -> bool:
     return "upgrade" in re.split(r"[ \t]*,[ \t]*", response.headers.get("Connection", "").lower())
 
 
-def write_event_past_the_server(database: SqliteDatabase | PostgresDatabase) -> int:
-    """Commit one event as another implementation on the same database would; return its id.
+def write_events_past_the_server(
+    database: SqliteDatabase | PostgresDatabase, count: int = 1
+) -> range:
+    """Commit events in one transaction, as another implementation would; return their ids.
 
-    No wake-up comes with it.
+    No wake-up comes with them. Each tells of a deletion of user UNKNOWN.
     """
     mark = "?" if database.kind == "sqlite" else "%s"
     insert = f"INSERT INTO events VALUES ({', '.join([mark] * 5)})"  # noqa: S608 - no input
+    reserve = f"UPDATE event_counter SET last_id = last_id + {mark} WHERE id = 1"  # noqa: S608
     now = datetime.now(UTC)
     moment = now.strftime("%Y-%m-%d %H:%M:%S.%f") if database.kind == "sqlite" else now
     with closing(database.connect()) as connection, connection:
         cursor = connection.cursor()
-        cursor.execute("UPDATE event_counter SET last_id = last_id + 1 WHERE id = 1")
-        cursor.execute("SELECT last_id AS id FROM event_counter WHERE id = 1")
+        cursor.execute(reserve, (count,))
+        cursor.execute("SELECT last_id FROM event_counter WHERE id = 1")
         row: Any = cursor.fetchone()
-        event_id: int = row["id"] if isinstance(row, dict) else row[0]
-        cursor.execute(insert, (event_id, "user.deleted", 10**15, None, moment))
-    return event_id
+        last_id: int = row["last_id"] if isinstance(row, dict) else row[0]
+        ids = range(last_id - count + 1, last_id + 1)
+        cursor.executemany(insert, [(n, "user.deleted", UNKNOWN, None, moment) for n in ids])
+    return ids
 
 
 def ids_of(messages: Iterable[Message]) -> list[int]:

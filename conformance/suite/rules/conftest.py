@@ -18,7 +18,7 @@ from rosetta.databases import PostgresDatabase, SqliteDatabase
 from rosetta.feed import Feed, RawWebSocket, Socket
 from rosetta.fleet import Fleet
 from rosetta.harness import Exit, Server
-from suite.rules._websockets import ASTRAL, write_event_past_the_server
+from suite.rules._websockets import ASTRAL, write_events_past_the_server
 
 
 class IdlePeer:
@@ -41,15 +41,16 @@ class IdlePeer:
         self._thread.join()
         self._socket.__exit__()
 
-    def first(self, wanted: Callable[[Frame], bool], within: float) -> tuple[float, Frame] | None:
-        """Wait until ``within`` seconds after the opening; return when what came, and what."""
+    def got(self, wanted: Callable[[Frame], bool], within: float) -> Frame | None:
+        """Return the first such frame if it came within so many seconds after the opening."""
         with self._came:
             left = self.opened + within - time.monotonic()
-            self._came.wait_for(lambda: self._find(wanted), max(left, 0))
-            return self._find(wanted)
+            self._came.wait_for(lambda: self._find(wanted, within), max(left, 0))
+            return self._find(wanted, within)
 
-    def _find(self, wanted: Callable[[Frame], bool]) -> tuple[float, Frame] | None:
-        return next((each for each in self._frames if wanted(each[1])), None)
+    def _find(self, wanted: Callable[[Frame], bool], within: float) -> Frame | None:
+        early = (frame for seconds, frame in self._frames if seconds <= within)
+        return next(filter(wanted, early), None)
 
     def _listen(self) -> None:
         while frame := self._socket.receive(timeout=3600):
@@ -137,9 +138,9 @@ def _start(fleet: Fleet, stack: ExitStack) -> Quiet:
         account = api.sign_up()
     feed = stack.enter_context(IdlePeer(server, "/ws/events", account.token))
     echo = stack.enter_context(IdlePeer(server, "/ws/echo"))
-    feed.first(lambda frame: frame.opcode is Opcode.TEXT, within=5)  # ready
+    feed.got(lambda frame: frame.opcode is Opcode.TEXT, within=5)  # ready
     assert isinstance(server.database, SqliteDatabase | PostgresDatabase)
-    event_id = write_event_past_the_server(server.database)
+    event_id = write_events_past_the_server(server.database)[0]
     return Quiet(server, account, feed, echo, event_id, time.monotonic() - feed.opened)
 
 

@@ -12,9 +12,10 @@ import pytest
 from websockets.frames import Frame, Opcode
 
 from rosetta.client import Account, Api, Item, expect
-from rosetta.feed import Feed, RawWebSocket, Socket
+from rosetta.databases import PostgresDatabase, SqliteDatabase
+from rosetta.feed import Feed, HandshakeRefused, RawWebSocket, Socket
 from rosetta.harness import Server, Target
-from suite.rules._websockets import ASTRAL, LIMIT, SOCKETS, forge
+from suite.rules._websockets import ASTRAL, LIMIT, SOCKETS, expect_refusal, forge
 from suite.rules.conftest import IdlePeer, Quiet, Stopped
 
 pytestmark = pytest.mark.rule("ws-close")
@@ -325,8 +326,38 @@ def test_a_stopping_server_closes_its_sockets_and_ends_within_five_seconds(
 def test_an_idle_peer_is_pinged_within_twenty_seconds(quiet: Quiet, kind: str) -> None:
     peer: IdlePeer = getattr(quiet, kind)
     within = PING_SECONDS + 3  # for a machine under load
-    assert peer.first(is_ping, within), f"no ping within {within} s"
+    assert peer.got(is_ping, within), f"no ping within {within} s"
 
 
 def is_ping(frame: Frame) -> bool:
     return frame.opcode is Opcode.PING
+
+
+# -- the server's fault
+
+
+@contextmanager
+def without_events(quiet: Quiet) -> Iterator[None]:
+    """Take the table of events away for as long as the block."""
+    database = quiet.server.database
+    assert isinstance(database, SqliteDatabase | PostgresDatabase)
+    database.rows("ALTER TABLE events RENAME TO lost_events")
+    try:
+        yield
+    finally:
+        database.rows("ALTER TABLE lost_events RENAME TO events")
+
+
+@pytest.mark.rule("unhandled", "feed")
+def test_a_feed_whose_server_fails_closes_with_1011_and_can_resume(quiet: Quiet) -> None:
+    token = quiet.account.token
+    logged = quiet.server.log.stat().st_size
+    with without_events(quiet):
+        try:
+            with Feed(quiet.server, token=token, after=0) as feed:
+                assert feed.close_code() == 1011
+        except HandshakeRefused as refusal:  # it failed before it had accepted
+            expect_refusal(refusal.response, "internal-error")
+    assert b"Traceback" in quiet.server.log.read_bytes()[logged:]
+    with Feed(quiet.server, token=token, after=0) as feed:
+        assert feed.next()["id"] == 1

@@ -19,7 +19,7 @@ from rosetta.feed import Feed
 from rosetta.fleet import Fleet
 from rosetta.harness import Server, Target
 from rosetta.raw import RawConnection
-from suite.rules._websockets import Message, ids_of, without_gap, write_event_past_the_server
+from suite.rules._websockets import Message, ids_of, without_gap, write_events_past_the_server
 
 pytestmark = pytest.mark.rule("workers")
 
@@ -179,7 +179,7 @@ def test_a_wake_up_is_a_hint_whatever_it_holds(
 ) -> None:
     with everywhere(main, ada, fleet) as reached, redis.Redis.from_url(redis_url) as channel:
         for payload in (b"", b"\xff\x00", b'{"type":"event","id":1}', b"x" * 100_000):
-            event_id = write_event_past_the_server(database)
+            event_id = write_events_past_the_server(database)[0]
             channel.publish("events", payload)
             for feed in reached.feeds.values():
                 assert feed.next(timeout=1)["id"] == event_id
