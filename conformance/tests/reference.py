@@ -7,6 +7,7 @@ A fault is a class that changes one method of ``Service``. Faults compose.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -19,7 +20,7 @@ from urllib.parse import parse_qsl
 from uuid import uuid4
 
 from websockets.datastructures import Headers
-from websockets.exceptions import ProtocolError
+from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request as Handshake
 from websockets.server import ServerProtocol
@@ -177,9 +178,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self.send(refusal.answer, head)
         self.close_connection = True
         socket = _Socket(self, head)
-        if user is not None:
-            socket.feed(service, user.id, Subscription(newest if after is None else int(after)))
-        return socket.echo()
+        if user is None:
+            return socket.echo()
+        start = newest if after is None else int(after)
+        return socket.feed(service, user.id, Subscription(start))
 
     def log_message(self, *_: object) -> None:
         """Keep quiet."""
@@ -192,24 +194,25 @@ class _Socket:
         self.handler = handler
         self.lock = threading.Lock()
         self.protocol = ServerProtocol()
-        self.protocol.send_response(
-            self.protocol.accept(Handshake(handler.path, Headers(head.items())))
-        )
+        # The protocol has to read the handshake itself before it reads frames.
+        self.protocol.receive_data(Handshake(handler.path, Headers(head.items())).serialize())
+        (handshake,) = self.protocol.events_received()
+        assert isinstance(handshake, Handshake)
+        self.protocol.send_response(self.protocol.accept(handshake))
         self.flush()
 
     def flush(self) -> None:
-        for data in self.protocol.data_to_send():
-            if data:
+        with contextlib.suppress(OSError):  # the client may be gone
+            for data in filter(None, self.protocol.data_to_send()):
                 self.handler.wfile.write(data)
-        self.handler.wfile.flush()
 
     def send(self, message: Json) -> None:
-        with self.lock:
+        with self.lock, contextlib.suppress(InvalidState):  # the client may be closing
             self.protocol.send_text(json.dumps(message).encode())
             self.flush()
 
     def messages(self) -> Any:  # noqa: ANN401 - a generator of frames
-        while data := self.handler.connection.recv(LIMIT):
+        while data := self.received():
             with self.lock:
                 self.protocol.receive_data(data)
                 frames = self.protocol.events_received()
@@ -217,6 +220,12 @@ class _Socket:
             yield from (f for f in frames if isinstance(f, Frame) and f.opcode is not Opcode.CLOSE)
             if self.protocol.close_rcvd:
                 return
+
+    def received(self) -> bytes:
+        try:
+            return bytes(self.handler.connection.recv(LIMIT))
+        except ConnectionError:
+            return b""
 
     def echo(self) -> None:
         for frame in self.messages():
@@ -232,7 +241,7 @@ class _Socket:
         sender.start()
         for frame in self.messages():
             with service.changed:
-                self.send(obey(json.loads(bytes(frame.data)), subscription))
+                self.send(obey(command_of(bytes(frame.data)), subscription))
         with service.changed:
             ended.set()
             service.changed.notify_all()
@@ -254,11 +263,16 @@ class _Socket:
 
     def close(self, code: int) -> None:
         with self.lock:
-            try:
-                self.protocol.send_close(code)
-                self.flush()
-            except (ProtocolError, OSError):
-                return
+            self.protocol.send_close(code)
+            self.flush()
+
+
+def command_of(text: bytes) -> Json:
+    """Return the JSON of a message; None if it is none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def obey(command: Json, subscription: Subscription) -> Json:

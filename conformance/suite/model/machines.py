@@ -15,9 +15,18 @@ SHRINKING_SECONDS = "hypothesis.internal.conjecture.engine.MAX_SHRINKING_SECONDS
 
 
 def run_machine(
-    machine: type[Any], world: World, number: int, *, examples: int, steps: int
+    machine: type[Any],
+    world: World,
+    number: int,
+    *,
+    examples: int,
+    steps: int = 25,
+    shrinking: float = 15,
 ) -> None:
-    """Run a machine against a world, the same examples for the same seed."""
+    """Run a machine against a world, the same examples for the same seed.
+
+    ``shrinking`` is how many seconds may be spent on making a failure short.
+    """
     bound = type(machine.__name__, (machine,), {"world": world})
     how = settings(
         max_examples=examples,
@@ -30,5 +39,5 @@ def run_machine(
         report_multiple_bugs=False,
         print_blob=False,
     )
-    with patch(SHRINKING_SECONDS, 15):
+    with patch(SHRINKING_SECONDS, shrinking):
         run_state_machine_as_test(seed(number)(bound), settings=how)

@@ -21,9 +21,11 @@ NONSENSE = st.sampled_from(
 )
 INDEX = st.integers(0, 3)
 SOCKETS = 4
+USERS = 2
 DELETED = 4401
 # The contract's second, and what a busy machine takes besides.
 PATIENCE = 3.0
+EXAMPLES = 45
 FIRST_ITEM = {"name": "Lamp", "price_cents": 1}
 
 
@@ -38,7 +40,7 @@ class Client:
 
 
 class FeedMachine(RuleBasedStateMachine):
-    """One user who stays, others who come and go; every one of them may watch."""
+    """A user who stays and one who may go, both with an item and a feed, and who signs up."""
 
     world: World
 
@@ -48,15 +50,15 @@ class FeedMachine(RuleBasedStateMachine):
         self.stack = contextlib.ExitStack()
         self.clients: list[Client] = []
         self.seen: list[int] = []  # by clients that are gone
-        self.count = 0
         self.world.model.events.clear()
-        user, *_ = self.world.accounts(1)
-        self.users = [user.id]
-        self.write_item(0, delete=False, refused=False)
-        self.newest = 0
-        self.world.model.events.clear()
+        self.users = [user.id for user in self.world.accounts(2)]
+        for index in range(2):
+            self.world.ask(Request("POST", "/items", self.token(index), FIRST_ITEM))
         with Feed(self.world.api.target, token=self.token(0)) as feed:
             self.newest = feed.ready["after"]
+        self.world.model.events.clear()
+        for user_id in self.users:
+            self.open(user_id, None, self.newest)
 
     def teardown(self) -> None:
         try:
@@ -78,23 +80,17 @@ class FeedMachine(RuleBasedStateMachine):
 
     # -- writes
 
-    @rule(index=INDEX, delete=st.booleans(), refused=st.sampled_from([False, False, True]))
-    def write_item(self, index: int, delete: bool, refused: bool) -> None:
-        user_id = self.users[index % len(self.users)]
-        items, token = self.world.model.items_of(user_id), self.world.token(user_id)
-        tags = '"0"' if refused else None
-        if not items:
-            self.world.ask(Request("POST", "/items", token, FIRST_ITEM))
-        elif delete:
-            self.world.ask(Request("DELETE", items[0].path, token, if_match=tags))
-        else:
-            body = {"price_cents": 2}
-            self.world.ask(Request("PATCH", items[-1].path, token, body, if_match=tags))
-
-    @rule(index=INDEX)
-    def create_item(self, index: int) -> None:
+    @rule(index=INDEX, write=st.sampled_from(["create", "change", "change", "delete", "refused"]))
+    def write_item(self, index: int, write: str) -> None:
         token = self.token(index)
-        self.world.ask(Request("POST", "/items", token, FIRST_ITEM))
+        items = self.world.model.items_of(self.user(index).id)
+        if write == "create" or not items:
+            self.world.ask(Request("POST", "/items", token, FIRST_ITEM))
+        elif write == "delete":
+            self.world.ask(Request("DELETE", items[0].path, token))
+        else:
+            body, tag = {"price_cents": items[0].version}, '"0"' if write == "refused" else None
+            self.world.ask(Request("PATCH", items[0].path, token, body, if_match=tag))
 
     @rule(index=INDEX, put=st.booleans())
     def write_user(self, index: int, put: bool) -> None:
@@ -103,10 +99,9 @@ class FeedMachine(RuleBasedStateMachine):
         method = "PUT" if put else "PATCH"
         self.world.ask(Request(method, user.path, self.token(index), body))
 
-    @precondition(lambda self: self.count < 1)
+    @precondition(lambda self: len(self.users) < USERS)
     @rule()
     def sign_up(self) -> None:
-        self.count += 1
         self.users.append(self.world.sign_up().id)
 
     @rule(index=INDEX)
@@ -226,11 +221,10 @@ class FeedMachine(RuleBasedStateMachine):
         newest = self.newest + len(self.world.model.events)
         self.drain(client)
         if client.subscription.after < newest:
-            kept = self.users.index(self.users[0])
             if "users" in client.subscription.topics:
-                self.write_user(kept, put=False)
+                self.write_user(0, put=False)
             else:
-                self.create_item(kept)
+                self.write_item(0, "create")
             self.drain(client)
 
     def ask(self, client: Client, command: Any, answer: Message) -> list[Message]:  # noqa: ANN401
@@ -284,4 +278,4 @@ def shown(id_: int, event: Event) -> Message:
 
 
 def test_any_interleaving_delivers_the_sequence_of_the_model(api: Api, seed: int) -> None:
-    run_machine(FeedMachine, World(api), seed, examples=40, steps=25)
+    run_machine(FeedMachine, World(api), seed, examples=EXAMPLES)

@@ -29,6 +29,7 @@ from suite.model.world import UNKNOWN, World
 HASHES = 3
 OTHER_PASSWORD = "staple battery horse correct"  # noqa: S105 - of accounts that live as long as a run
 
+EXAMPLES = 60
 FIRST_ITEM = {"name": "Lamp", "price_cents": 1, "description": "Brass", "tags": ["b", "a"]}
 
 
@@ -261,4 +262,4 @@ def filled_in(tags: str | None, resource: Resource | None) -> str | None:
 
 
 def test_any_sequence_of_requests_is_answered_as_the_model_answers(api: Api, seed: int) -> None:
-    run_machine(HttpMachine, World(api), seed, examples=60, steps=25)
+    run_machine(HttpMachine, World(api), seed, examples=EXAMPLES)
