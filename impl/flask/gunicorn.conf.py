@@ -14,8 +14,7 @@ try:
     settings = Settings()
 except ValidationError as error:
     for fault in error.errors():
-        variable = "_".join(map(str, fault["loc"])).upper()
-        print(f"{variable or 'settings'}: {fault['msg']}", file=sys.stderr)
+        print(*(str(name).upper() for name in fault["loc"]), fault["msg"], file=sys.stderr)
     sys.exit(1)
 
 HTTP_THREADS = 64
@@ -50,4 +49,5 @@ worker_connections = threads + 1000
 keepalive = 75
 graceful_timeout = 4
 control_socket_disable = True
+loglevel = settings.log_level.lower()
 logconfig_dict = logging_config(settings.log_level)

@@ -113,12 +113,6 @@ class Feed:
         for job in jobs:
             threading.Thread(target=job, name=f"feed{job.__name__}", daemon=True).start()
 
-    def close(self) -> None:
-        """End every subscription, as the server is going away."""
-        with self._lock:
-            for subscription in self._subscriptions:
-                subscription.end(CLOSE_GOING_AWAY)
-
     def notify(self) -> None:
         """Say that events have been committed: here at once, to other workers through Redis."""
         self.start()

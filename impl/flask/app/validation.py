@@ -43,13 +43,12 @@ def read_query(schema: type[Query]) -> Query:
 
 
 def _read_content() -> bytes:
-    # Contract: with MAX_CONTENT_LENGTH, Werkzeug would check where the body is read as a form
-    # or as JSON, and `get_data()` would read what is left unlimited.
+    # Contract: with MAX_CONTENT_LENGTH, Werkzeug would cut a chunked body off at the limit.
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise Problem("content-too-large")
     try:
         content = request.stream.read(MAX_BODY_BYTES + 1)
-    except OSError:  # the client has gone, or its chunks are malformed
+    except Exception:  # the server's own: the client has gone, or its chunks are malformed
         raise Problem("malformed-json") from None
     if len(content) > MAX_BODY_BYTES:
         raise Problem("content-too-large")
