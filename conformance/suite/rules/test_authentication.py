@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hmac
 import itertools
 import json
 import re
+import select
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -540,7 +541,7 @@ def test_a_token_expires_at_its_very_moment(api: Api, forge: Forge) -> None:
 @pytest.mark.parametrize("claim", ["nbf", "iat"])
 def test_a_token_begins_at_its_very_moment(api: Api, forge: Forge, claim: str) -> None:
     moment = time.time() + 0.4
-    boundary(api, forge(**{claim: moment}), moment, before=401, after=200)
+    boundary(api, forge(**{"nbf": 0, claim: moment}), moment, before=401, after=200)
 
 
 @pytest.mark.rule("token", "success", "headers-closed")
@@ -736,25 +737,32 @@ def test_a_password_is_compared_as_the_bytes_sent(
         expect_problem(log_in(api, account.email, other), "invalid-credentials")
 
 
+LOGINS = 16
+
+
+def probes_between_logins(api: Api, server: Target, email: str) -> int:
+    """Log in wrongly N times at once; count the probes answered from the first 401 to the last."""
+    body = json.dumps({"email": email, "password": "not the password"}).encode()
+    with contextlib.ExitStack() as stack:
+        waiting = [stack.enter_context(raw.RawConnection(server)) for _ in range(LOGINS)]
+        for connection in waiting:
+            connection.send(raw.build("POST", "/tokens", list(JSON.items()), body))
+        answered = select.select([connection.socket for connection in waiting], [], [], 10)[0]
+        probes = 0
+        while len(answered) < LOGINS:
+            expect(api.get("/healthz"), 200)
+            answered = select.select([connection.socket for connection in waiting], [], [], 0)[0]
+            probes += 1
+        for connection in waiting:
+            expect_problem(connection.read("POST"), "invalid-credentials")
+    return probes
+
+
 @pytest.mark.rule("passwords")
-def test_hashing_holds_up_no_other_request(api: Api) -> None:
-    """While N sign-ups are hashed more than N probes are answered: a server that hashes on its
-    event loop answers at most one between two hashes, however fast the machine."""
-    sign_ups = 12
-
-    def answered_meanwhile() -> int:
-        count = 0
-        with ThreadPoolExecutor(sign_ups) as pool:
-            pending = [pool.submit(api.sign_up) for _ in range(sign_ups)]
-            while not all(future.done() for future in pending):
-                expect(api.get("/healthz"), 200)
-                count += 1
-        for future in pending:
-            future.result()
-        return count
-
-    # A sign-up of the client hashes twice: it logs in too.
-    assert any(answered_meanwhile() > 2 * sign_ups + 2 for _ in range(3))
+def test_hashing_holds_up_no_other_request(api: Api, server: Target, account: Account) -> None:
+    """A server that hashes on its event loop answers one probe between two hashes at most,
+    however fast or busy the machine; the best of three rounds is looked at."""
+    assert any(probes_between_logins(api, server, account.email) > LOGINS + 2 for _ in range(3))
 
 
 @pytest.mark.controlled

@@ -448,13 +448,13 @@ WEAKLY_HOLDING = [[field.replace('"1"', 'W/"1"') for field in fields] for fields
 
 @pytest.mark.rule("if-none-match")
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("fields", [*HOLDING, *WEAKLY_HOLDING[:8]], ids=lines)
 def test_a_field_that_lists_the_current_tag_in_either_strength_is_304(
-    server: Target, owner: Account, unread: Item, method: str, fields: list[str]
+    server: Target, owner: Account, unread: Item, method: str
 ) -> None:
-    conditions = [("If-None-Match", value) for value in fields]
-    response = send(server, method, unread.path, owner.token, conditions)
-    expect_header(expect(response, 304), "ETag", '"1"')
+    for fields in [*HOLDING, *WEAKLY_HOLDING]:
+        conditions = [("If-None-Match", value) for value in fields]
+        response = send(server, method, unread.path, owner.token, conditions)
+        expect_header(expect(response, 304), "ETag", '"1"')
 
 
 @pytest.fixture(scope="module")
@@ -468,14 +468,14 @@ NOT_MATCHING = [fields for fields in FAILING if 'W/"1"' not in ", ".join(fields)
 
 @pytest.mark.rule("if-none-match")
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("fields", NOT_MATCHING, ids=lines)
 def test_a_field_without_the_current_tag_is_answered_in_full(
-    server: Target, owner: Account, unread: Item, method: str, fields: list[str]
+    server: Target, owner: Account, unread: Item, method: str
 ) -> None:
-    conditions = [("If-None-Match", value) for value in fields]
-    response = expect(send(server, method, unread.path, owner.token, conditions), 200)
-    expect_header(response, "Content-Type", "application/json")
-    assert response.content == b"" if method == "HEAD" else response.json() == unread.body
+    for fields in NOT_MATCHING:
+        conditions = [("If-None-Match", value) for value in fields]
+        response = expect(send(server, method, unread.path, owner.token, conditions), 200)
+        expect_header(response, "Content-Type", "application/json")
+        assert response.content == b"" if method == "HEAD" else response.json() == unread.body
 
 
 @pytest.mark.rule("if-none-match")

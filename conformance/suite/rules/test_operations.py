@@ -34,7 +34,15 @@ from rosetta.client import (
 from rosetta.databases import PostgresDatabase, SqliteDatabase
 from rosetta.feed import Feed, Socket
 from rosetta.fleet import SECRET_KEY, Fleet, Launch
-from rosetta.harness import Server, Target, kill_group, migrate, server_environment, spawn
+from rosetta.harness import (
+    Server,
+    ServerError,
+    Target,
+    kill_group,
+    migrate,
+    server_environment,
+    spawn,
+)
 
 Scratch = SqliteDatabase | PostgresDatabase
 Client = Callable[[Target], Api]
@@ -131,7 +139,11 @@ def refused(fleet: Fleet) -> Iterator[Mapping[str, tuple[int, str]]]:
 
     def end(server: Server) -> tuple[int, str]:
         server.spawn()
-        return server.wait(15), log_of(server)
+        try:
+            return server.wait(15), log_of(server)
+        except ServerError as error:  # it started
+            server.stop()
+            return 0, str(error)
 
     with ThreadPoolExecutor(2) as pool:
         ends = dict(zip(servers, pool.map(end, servers.values()), strict=True))
