@@ -232,12 +232,13 @@ OF_A_CALLER = ("create_item", "replace_item", "update_item", "replace_user", "up
 
 
 @pytest.mark.parametrize("operation", OF_A_CALLER)
+@pytest.mark.parametrize("fields", [{}, {"If-Match": '"1"'}], ids=["", "If-Match"])
 def test_a_caller_deleted_while_the_request_runs_is_401(
-    api: Api, scene: Scene, operation: str
+    api: Api, scene: Scene, operation: str, fields: Mapping[str, str]
 ) -> None:
     owner = api.sign_up()
     here = replace(scene, owner=owner, item=api.create_item(owner))
-    held = HeldRequest(api, call(operation, here))
+    held = HeldRequest(api, call(operation, here), fields)
     expect(api.delete(owner.path, token=owner), 204)
 
     response = held.finish()
