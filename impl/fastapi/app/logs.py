@@ -28,7 +28,7 @@ def logging_config(level: str) -> dict[str, Any]:
         },
         "loggers": {
             "app": {"level": level},
-            # At DEBUG it would log every frame and header, tokens among them.
+            # Contract: at DEBUG uvicorn would log every header and frame, tokens among them.
             "uvicorn": {"level": "INFO"},
         },
         "root": {"level": "WARNING", "handlers": ["stderr"]},
@@ -36,10 +36,11 @@ def logging_config(level: str) -> dict[str, Any]:
 
 
 def uvicorn_filter() -> Callable[[logging.LogRecord], bool]:
-    """Return a filter against uvicorn's lines of handshakes, which hold the query, and colours."""
+    """Return a filter against uvicorn's lines of handshakes, and its colours."""
     return _is_no_handshake
 
 
 def _is_no_handshake(record: logging.LogRecord) -> bool:
     record.__dict__.pop("color_message", None)
+    # Contract: uvicorn would log a handshake's query, where some send their token.
     return '"WebSocket' not in str(record.msg)
