@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import jwt
 import pytest
@@ -137,10 +137,11 @@ def test_text_that_is_no_utf_8_closes_with_1007(
 
 
 def send_fragments(socket: RawWebSocket, opcode: Opcode, parts: list[bytes]) -> None:
-    """Send one message in as many frames."""
-    for number, part in enumerate(parts, 1):
-        socket.send_frame(opcode, part, fin=number == len(parts))
-        opcode = Opcode.CONT
+    """Send one message in as many frames, or what the server takes of it before it closes."""
+    with suppress(BrokenPipeError, ConnectionResetError):
+        for number, part in enumerate(parts, 1):
+            socket.send_frame(opcode, part, fin=number == len(parts))
+            opcode = Opcode.CONT
 
 
 @pytest.mark.rule("echo")
