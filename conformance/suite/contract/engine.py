@@ -41,6 +41,7 @@ class Outcome:
     findings: list[Finding] = field(default_factory=list)
     statuses: dict[str, Counter[int]] = field(default_factory=dict)
     tested: set[tuple[str, str]] = field(default_factory=set)
+    followed: set[tuple[str, str]] = field(default_factory=set)  # links, from and to
     problems: list[str] = field(default_factory=list)
     requests: list[Interaction] = field(default_factory=list)
 
@@ -99,6 +100,9 @@ def _note_scenario(event: events.ScenarioFinished, outcome: Outcome) -> None:
         case = recorder.cases[case_id].value
         operation = case.operation.label
         outcome.requests.append(interaction)
+        parent = recorder.find_parent(case_id=case_id)
+        if parent is not None and recorder.cases[case_id].transition is not None:
+            outcome.followed.add((parent.operation.label, operation))
         if event.status is not Status.SKIP:
             outcome.tested.add((operation, phase))
         if interaction.response and case.method.upper() == case.operation.method.upper():
