@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 from pydantic import ValidationError
-from simple_websocket import Client
+from websockets.sync.client import connect
 
 from app.config import Settings
 from app.database import db
@@ -176,11 +176,10 @@ def test_an_unhandled_error_is_500_without_details(
 
 
 def test_the_feed_tells_of_a_created_item(server: str, ada: Account) -> None:
-    feed = Client.connect(f"ws://{server}/ws/events", headers=ada.headers)
-    ready = json.loads(feed.receive(5))
-    item = ada.create_item()
-    event = json.loads(feed.receive(5))
-    feed.close()
+    with connect(f"ws://{server}/ws/events", additional_headers=ada.headers, proxy=None) as feed:
+        ready = json.loads(feed.recv(5))
+        item = ada.create_item()
+        event = json.loads(feed.recv(5))
     assert ready == {"type": "ready", "after": 1}  # event 1 was the sign-up
     assert event.pop("occurred_at") >= item["created_at"]
     assert event == {
