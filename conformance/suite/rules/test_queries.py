@@ -68,9 +68,12 @@ def ids_of(body: Mapping[str, Any]) -> list[int]:
 
 
 def walk(api: Api, path: str, token: Account) -> Iterator[list[int]]:
-    """Follow ``next`` to the end; yield the ids of each page."""
+    """Follow ``next`` to the end; yield the ids of each page. It must not lead in a circle."""
     target: str | None = path
+    seen = set[str]()
     while target is not None:
+        assert target not in seen, f"next leads back to {target}"
+        seen.add(target)
         body = page(api, target, token)
         yield ids_of(body)
         target = body["next"]
