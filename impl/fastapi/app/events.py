@@ -12,7 +12,7 @@ from app.feed import Feed, Subscription
 from app.feed_messages import CLOSE_UNSUPPORTED_DATA, FeedClosed
 from app.schemas import FeedQuery
 from app.tokens import Claims
-from app.websockets import PATIENCE_SECONDS, accept, run
+from app.websockets import accept, run, send
 
 router = APIRouter(prefix="/ws")
 
@@ -65,8 +65,7 @@ async def subscribe(feed: Feed, claims: Claims, query: FeedQuery) -> Subscriptio
 async def return_messages(websocket: WebSocket) -> None:
     """Send messages back until the client closes."""
     while (message := await websocket.receive())["type"] == "websocket.receive":
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await websocket.send({**message, "type": "websocket.send"})
+        await send(websocket, {**message, "type": "websocket.send"})
 
 
 async def tell_and_listen(websocket: WebSocket, subscription: Subscription) -> int | None:
@@ -89,8 +88,7 @@ async def tell(websocket: WebSocket, subscription: Subscription) -> int:
     try:
         while True:
             message = await anext(subscription)
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await websocket.send_text(message)
+            await send(websocket, {"type": "websocket.send", "text": message})
     except FeedClosed as end:
         return end.code
 

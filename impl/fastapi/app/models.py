@@ -76,7 +76,7 @@ class Item(Base):
     )
 
     id: Mapped[int] = mapped_column(_Id, Identity(), primary_key=True)
-    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    owner_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("users.id"))
     name: Mapped[str] = mapped_column(String(200))
     description: Mapped[str | None] = mapped_column(String(2000))
     price_cents: Mapped[int] = mapped_column(Integer)
@@ -107,7 +107,7 @@ class ItemTag(Base):
     __table_args__ = (Index("ix_item_tags_tag_item_id", "tag", "item_id"),)
 
     item_id: Mapped[int] = mapped_column(
-        ForeignKey("items.id", ondelete="CASCADE"), primary_key=True
+        BigInteger, ForeignKey("items.id", ondelete="CASCADE"), primary_key=True
     )
     tag: Mapped[str] = mapped_column(String(30), primary_key=True)
 

@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 
 from starlette.requests import HTTPConnection
+from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.errors import Problem, unavailable
@@ -43,6 +44,16 @@ def offers_bearer(connection: HTTPConnection) -> bool:
 async def accept(websocket: WebSocket) -> None:
     """Complete the handshake."""
     await websocket.accept(subprotocol="bearer" if offers_bearer(websocket) else None)
+
+
+async def send(websocket: WebSocket, message: Message) -> None:
+    """Send a message, in a bounded time; raise WebSocketDisconnect when the socket has ended."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await websocket.send(message)
+    # uvicorn's, for what is sent after a Close that uvicorn itself has made.
+    except RuntimeError as error:
+        raise WebSocketDisconnect from error
 
 
 async def run(websocket: WebSocket, conversation: Coroutine[None, None, int | None]) -> None:
