@@ -15,6 +15,7 @@ import pytest
 from rosetta import raw
 from rosetta.client import Account, Api, expect, expect_header, expect_problem, unique_email
 from rosetta.feed import Feed, Socket
+from rosetta.fleet import LIMITS, Fleet
 from rosetta.harness import Server, Target
 from suite.rules._operations import (
     CHECKS,
@@ -160,18 +161,36 @@ def test_a_refused_request_writes_no_event(api: Api, server: Target, scene: Scen
 # -- the connection cap comes last
 
 
-@pytest.fixture
-def full_house(limits_server: Server) -> Iterator[Server]:
-    """Take every place that the server with small limits has."""
-    with ExitStack() as stack:
-        for _ in range(3):
-            stack.enter_context(Socket(limits_server))
+@pytest.fixture(scope="module")
+def house(limits_server: Server, fleet: Fleet) -> Iterator[Server]:
+    """Return a server of one worker with small limits: the cap is a worker's."""
+    if limits_server.environment["WORKERS"] == "1":
         yield limits_server
+        return
+    own = fleet.server("house", workers=1, environment=dict(LIMITS))
+    own.start()
+    yield own
+    fleet.discard([own])
 
 
 @pytest.fixture(scope="module")
-def limits_account(limits_api: Api) -> Account:
-    return limits_api.sign_up()
+def house_account(house: Server) -> Account:
+    with Api(house) as api:
+        return api.sign_up()
+
+
+@pytest.fixture
+def house_api(house: Server, client: Callable[[Target], Api]) -> Api:
+    return client(house)
+
+
+@pytest.fixture
+def full_house(house: Server) -> Iterator[Server]:
+    """Take every place that the server has."""
+    with ExitStack() as stack:
+        for _ in range(int(LIMITS["WS_MAX_CONNECTIONS"])):
+            stack.enter_context(Socket(house))
+        yield house
 
 
 @pytest.mark.parametrize(
@@ -183,16 +202,16 @@ def limits_account(limits_api: Api) -> Account:
     ],
 )
 def test_every_other_check_of_a_handshake_comes_before_the_connection_cap(
-    limits_api: Api,
-    limits_account: Account,
+    house_api: Api,
+    house_account: Account,
     full_house: Server,
     scene: Scene,
     operation: str,
     faults: Faults,
 ) -> None:
-    owner = replace(limits_account, token=limits_api.log_in(limits_account))
+    owner = replace(house_account, token=house_api.log_in(house_account))
 
-    response = call(operation, replace(scene, owner=owner), faults).send(limits_api)
+    response = call(operation, replace(scene, owner=owner), faults).send(house_api)
 
     expect_problem(response, CHECKS[next(iter(faults))].slug)
     assert full_house.running
@@ -200,11 +219,11 @@ def test_every_other_check_of_a_handshake_comes_before_the_connection_cap(
 
 @pytest.mark.parametrize("path", ["/ws/echo", "/ws/events"])
 def test_a_handshake_without_fault_meets_the_connection_cap(
-    limits_api: Api, limits_account: Account, full_house: Server, path: str
+    house_api: Api, house_account: Account, full_house: Server, path: str
 ) -> None:
-    token = limits_api.log_in(limits_account)
+    token = house_api.log_in(house_account)
 
-    response = limits_api.get(path, token=token, headers=HANDSHAKE)
+    response = house_api.get(path, token=token, headers=HANDSHAKE)
 
     expect_problem(response, "unavailable")
     expect_header(response, "Retry-After", "1")
