@@ -280,7 +280,8 @@ def _in_group(process: psutil.Process, group: int) -> bool:
 
 def free_port() -> int:
     """Return a TCP port on which nothing listens."""
-    for port in random.sample(PORTS, 100):
+    # Not the shared generator: Hypothesis seeds it, and two servers would find the same port.
+    for port in random.SystemRandom().sample(PORTS, 100):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):

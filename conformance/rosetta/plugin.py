@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 from uuid import uuid4
 
 import httpx
@@ -31,6 +33,10 @@ CONTROLLED_FIXTURES = frozenset(
     {"database", "fleet", "launch", "limits_api", "limits_server", "redis_url"}
 )
 LOG_SHOWN = 3000
+# The rules first: beside them layers 1 and 3 are under way, for which their tests only wait.
+ORDER = ("rules", "contract", "model")
+
+T = TypeVar("T")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -139,11 +145,13 @@ class Run:
     fleet: Fleet | None = None
     target: Target | None = None
     limits: Server | None = None
+    layers: Server | None = None
     collected: set[str] = field(default_factory=set)
     apis: list[Api] = field(default_factory=list)
     _reports: dict[str, list[pytest.TestReport]] = field(default_factory=dict)
     _tests: dict[str, TestResult] = field(default_factory=dict)
     _skips: dict[str, str] = field(default_factory=dict)
+    _uncounted: float = 0.0  # seconds that the present phase waited beyond the work itself
 
     @property
     def secret_key(self) -> str | None:
@@ -229,10 +237,32 @@ class Run:
             return
         servers = [self.fleet.server("main")]
         self.target = servers[0]
-        if any(_uses_limits(item) and item.nodeid not in self._skips for item in items):
+        used = {
+            name
+            for item in items
+            if item.nodeid not in self._skips
+            for name in getattr(item, "fixturenames", ())
+        }
+        if "limits_server" in used:
             self.limits = self.fleet.server("limits", environment=dict(LIMITS))
             servers.append(self.limits)
+        if "layers_api" in used:
+            self.layers = self.fleet.server("layers")
+            servers.append(self.layers)
         start_together(servers)
+
+    def result_of(self, work: Future[Timed[T]]) -> T:
+        """Wait for work that was begun early and return its result, or raise its error.
+
+        The test that asks is charged for the seconds of the work, not for those it waited: they
+        are what the run reports of it.
+        """
+        begin = time.monotonic()
+        done = work.result()
+        self._uncounted += time.monotonic() - begin - done.seconds
+        if done.error is not None:
+            raise done.error
+        return cast("T", done.value)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -248,6 +278,8 @@ class Run:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Turn an unplanned skip into a failure, and a failure into a bug report."""
         report = yield
+        report.duration = max(report.duration - self._uncounted, 0.0)
+        self._uncounted = 0.0
         if report.skipped and item.nodeid not in self._skips:
             reason = getattr(report, "wasxfail", None) or _skip_reason(report)
             report.outcome = "failed"
@@ -265,7 +297,9 @@ class Run:
         exchanges = [text for text in exchanges if text.splitlines()[0] not in told]
         if exchanges:
             report.sections.append(("exchanges before", "\n\n".join(exchanges)))
-        if log := _read_from(self._log, self._log_start):
+        if self.layers and "layers_api" in getattr(item, "fixturenames", ()):
+            report.sections.append(("the end of its server's log", _read_from(self.layers.log, 0)))
+        elif log := _read_from(self._log, self._log_start):
             report.sections.append(("the main server's log", log))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -322,6 +356,25 @@ class Run:
 
 
 RUN = pytest.StashKey[Run]()
+
+
+@dataclass(frozen=True)
+class Timed(Generic[T]):
+    """How a piece of work ended, and how many seconds it took."""
+
+    seconds: float
+    value: T | None = None
+    error: BaseException | None = None
+
+    @classmethod
+    def of(cls, work: Callable[[], T]) -> Timed[T]:
+        """Do the work; whatever it raises is kept."""
+        begin = time.monotonic()
+        try:
+            value = work()
+        except BaseException as error:  # Hypothesis and pytest raise those too
+            return cls(time.monotonic() - begin, error=error)
+        return cls(time.monotonic() - begin, value)
 
 
 # -- rules
@@ -419,6 +472,21 @@ def limits_api(_run: Run, limits_server: Server) -> Api:
 
 
 @pytest.fixture(scope="session")
+def layers_api(_run: Run) -> Iterator[Api]:
+    """Return the client of layers 1 and 3, which run beside other tests.
+
+    Its server is their own, and its exchanges are not in another test's report. A server that is
+    not ours is the one there is, and nothing runs beside anything.
+    """
+    if _run.layers is None:
+        assert _run.target is not None
+        yield _client(_run, _run.target)
+    else:
+        with Api(_run.layers) as api:
+            yield api
+
+
+@pytest.fixture(scope="session")
 def secret_key(_run: Run) -> str:
     """Return the SECRET_KEY of all servers, to forge tokens with."""
     assert _run.secret_key is not None
@@ -506,11 +574,7 @@ def _layer(item: pytest.Item) -> str:
 
 
 def _layer_order(layer: str) -> int:
-    return LAYERS.index(layer) if layer in LAYERS else len(LAYERS)
-
-
-def _uses_limits(item: pytest.Item) -> bool:
-    return "limits_server" in getattr(item, "fixturenames", ())
+    return ORDER.index(layer) if layer in ORDER else len(ORDER)
 
 
 def _check_reachable(target: Target) -> None:

@@ -1,22 +1,16 @@
-"""What the engine found, operation by operation. It runs once, for the first test that asks."""
+"""What the engine found, operation by operation. It runs once: see suite/conftest.py."""
 
 from __future__ import annotations
 
 import pytest
 
-from rosetta.client import Api
 from rosetta.spec import load
-from suite.contract.engine import Outcome, report, run
+from suite.contract.engine import Outcome, report
 
 OPERATIONS = load().operations
 LABELS = {id_: f"{operation.method} {operation.path}" for id_, operation in OPERATIONS.items()}
 WITH_EXAMPLES = [id_ for id_, operation in OPERATIONS.items() if operation.media_types]
 UNLINKED = {"get_current_user", "liveness", "readiness"}
-
-
-@pytest.fixture(scope="session")
-def outcome(api: Api, seed: int) -> Outcome:
-    return run(api, seed)
 
 
 def check(outcome: Outcome, operation: str, phase: str) -> None:

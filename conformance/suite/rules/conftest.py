@@ -1,4 +1,4 @@
-"""What takes its time begins early and goes on while other tests run: clocks, and a stop."""
+"""What layer 2 begins early and waits for: clocks, and a stop."""
 
 from __future__ import annotations
 
@@ -104,29 +104,6 @@ def _stopped(fleet: Fleet) -> Iterator[Future[Stopped]]:
 def stopped(_stopped: Future[Stopped]) -> Stopped:
     """Return how a server ended that was stopped with sockets of all kinds open."""
     return _stopped.result()
-
-
-EARLY = {"quiet": "_quiet", "stopped": "_stopped"}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _begin_early(request: pytest.FixtureRequest) -> None:
-    """Begin before the first test whatever a test that will be run waits for."""
-    session: pytest.Session = request.session
-    for item in session.items:
-        if not item.get_closest_marker("skip"):
-            for name in _waits_for(item):
-                request.getfixturevalue(EARLY[name])
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put last what waits."""
-    items.sort(key=lambda item: bool(_waits_for(item)))
-
-
-def _waits_for(item: pytest.Item) -> set[str]:
-    return EARLY.keys() & set(getattr(item, "fixturenames", ()))
 
 
 def _start(fleet: Fleet, stack: ExitStack) -> Quiet:
