@@ -13,6 +13,16 @@ _CONNECT_ARGS: dict[str, dict[str, Any]] = {
     "sqlite": {"timeout": 5},
     "postgresql": {"connect_timeout": 2},
 }
+# A reading transaction sees one moment: else a caller might be there and their item already gone.
+# A writing one sees what others have committed while it waited for a lock.
+_ENGINE_OPTIONS: dict[str, dict[str, Any]] = {
+    "sqlite": {},
+    "postgresql": {"isolation_level": "REPEATABLE READ"},
+}
+_WRITING: dict[str, dict[str, Any]] = {
+    "sqlite": {"writing": True},
+    "postgresql": {"isolation_level": "READ COMMITTED"},
+}
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
@@ -41,6 +51,7 @@ def create_engine(database_url: str) -> AsyncEngine:
         connect_args=_CONNECT_ARGS[backend],
         pool_timeout=5,
         hide_parameters=True,  # an error in the log would show e-mail addresses and hashes
+        **_ENGINE_OPTIONS[backend],
     )
     if backend == "sqlite":
         event.listen(engine.sync_engine, "connect", _configure_sqlite)
@@ -68,7 +79,7 @@ async def begin_writing(session: AsyncSession) -> None:
     What was read before may be stale: read it again, with `with_for_update()`.
     """
     await session.rollback()
-    await session.connection(execution_options={"writing": True})
+    await session.connection(execution_options=_WRITING[session.get_bind().dialect.name])
 
 
 def is_unreachable(error: Exception) -> bool:

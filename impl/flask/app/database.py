@@ -15,6 +15,16 @@ _CONNECT_ARGS: dict[str, dict[str, Any]] = {
     "sqlite": {"timeout": 5},
     "postgresql": {"connect_timeout": 2},
 }
+# A reading transaction sees one moment: else a caller might be there and their item already gone.
+# A writing one sees what others have committed while it waited for a lock.
+_ENGINE_OPTIONS: dict[str, dict[str, Any]] = {
+    "sqlite": {},
+    "postgresql": {"isolation_level": "REPEATABLE READ"},
+}
+_WRITING: dict[str, dict[str, Any]] = {
+    "sqlite": {"writing": True},
+    "postgresql": {"isolation_level": "READ COMMITTED"},
+}
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
@@ -42,6 +52,8 @@ def init_database(app: Flask, database_url: str) -> None:
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
         "connect_args": _CONNECT_ARGS[url.get_backend_name()],
         "pool_timeout": 5,
+        "hide_parameters": True,  # an error in the log would show e-mail addresses and hashes
+        **_ENGINE_OPTIONS[url.get_backend_name()],
     }
     db.init_app(app)
     if url.get_backend_name() == "sqlite":
@@ -77,7 +89,7 @@ def begin_writing() -> None:
     What was read before may be stale: read it again, with `with_for_update=`.
     """
     db.session.rollback()
-    db.session.connection(execution_options={"writing": True})
+    db.session.connection(execution_options=_WRITING[db.engine.dialect.name])
 
 
 def is_unreachable(error: Exception) -> bool:
