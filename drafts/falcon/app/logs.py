@@ -1,0 +1,46 @@
+"""One JSON object a line, on standard error."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+
+def logging_config(level: str) -> dict[str, Any]:
+    """Return the configuration for `logging.config.dictConfig`."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "json": {
+                "()": "pythonjsonlogger.json.JsonFormatter",
+                "fmt": "%(levelname)s %(name)s %(message)s",
+                "rename_fields": {"levelname": "level", "name": "logger"},
+                "timestamp": "time",
+            }
+        },
+        "filters": {"uvicorn": {"()": uvicorn_filter}},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "json",
+                "filters": ["uvicorn"],
+            }
+        },
+        "loggers": {
+            "app": {"level": level},
+            # Contract: at DEBUG uvicorn would log every header and frame, tokens among them.
+            "uvicorn": {"level": "INFO"},
+        },
+        "root": {"level": "WARNING", "handlers": ["stderr"]},
+    }
+
+
+def uvicorn_filter() -> Callable[[logging.LogRecord], bool]:
+    """Return a filter against uvicorn's lines of handshakes, and its colours."""
+    return _is_no_handshake
+
+
+def _is_no_handshake(record: logging.LogRecord) -> bool:
+    record.__dict__.pop("color_message", None)
+    # Contract: uvicorn would log a handshake's query, where some send their token.
+    return '"WebSocket' not in str(record.msg)

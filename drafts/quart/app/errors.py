@@ -1,0 +1,128 @@
+"""Problems (RFC 9457): every error of the service, and what Quart's own errors become."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from quart import Quart, Response
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.routing.exceptions import WebsocketMismatch
+
+from app.database import is_unreachable
+from app.messages import this_request
+
+PROBLEMS = {
+    "malformed-json": (400, "Malformed JSON"),
+    "unauthorized": (401, "Unauthorized"),
+    "invalid-credentials": (401, "Invalid credentials"),
+    "forbidden": (403, "Forbidden"),
+    "not-found": (404, "Not found"),
+    "method-not-allowed": (405, "Method not allowed"),
+    "email-taken": (409, "Email already taken"),
+    "precondition-failed": (412, "Precondition failed"),
+    "content-too-large": (413, "Content too large"),
+    "unsupported-media-type": (415, "Unsupported media type"),
+    "validation": (422, "Validation failed"),
+    "upgrade-required": (426, "Upgrade required"),
+    "internal-error": (500, "Internal error"),
+    "unavailable": (503, "Service unavailable"),
+}
+_SLUGS = {status: slug for slug, (status, _) in PROBLEMS.items()}
+_REALM = 'Bearer realm="api"'
+
+
+class Problem(HTTPException):
+    """An HTTP error that answers with a problem document."""
+
+    def __init__(self, slug: str, headers: Mapping[str, str] | None = None, **members: Any) -> None:
+        super().__init__()
+        self.code, title = PROBLEMS[slug]
+        self.headers = {"Content-Type": "application/problem+json", **(headers or {})}
+        self.members = {"type": f"/problems/{slug}", "title": title, "status": self.code, **members}
+
+    def get_headers(self, *_: Any) -> list[tuple[str, str]]:
+        """Return the headers that Werkzeug answers with."""
+        return list(self.headers.items())
+
+    def get_body(self, *_: Any) -> str:
+        """Return the body that Werkzeug answers with."""
+        return json.dumps(self.members)
+
+
+def not_found() -> Problem:
+    """Say that there is no such route or resource."""
+    return Problem("not-found")
+
+
+def unauthorized() -> Problem:
+    """Say that a token is needed."""
+    return Problem("unauthorized", {"WWW-Authenticate": _REALM})
+
+
+def invalid_token() -> Problem:
+    """Say that the token is not, or no longer, valid."""
+    return Problem("unauthorized", {"WWW-Authenticate": f'{_REALM}, error="invalid_token"'})
+
+
+def invalid_credentials() -> Problem:
+    """Say that e-mail address and password do not belong together."""
+    return Problem("invalid-credentials", {"WWW-Authenticate": _REALM})
+
+
+def invalid(violations: list[dict[str, str]]) -> Problem:
+    """List what does not fit the schema."""
+    return Problem("validation", errors=violations)
+
+
+def upgrade_required() -> Problem:
+    """Say that the path is a websocket's."""
+    return Problem("upgrade-required", {"Upgrade": "websocket", "Connection": "Upgrade"})
+
+
+def unavailable() -> Problem:
+    """Say that the service cannot answer just now."""
+    return Problem("unavailable", {"Retry-After": "1"})
+
+
+def method_not_allowed(valid_methods: Iterable[str]) -> Problem:
+    """Say which methods the path has."""
+    return Problem("method-not-allowed", {"Allow": _allow(valid_methods)})
+
+
+def init_errors(app: Quart) -> None:
+    """Turn the errors of Quart, Werkzeug and SQLAlchemy into problems."""
+    # Contract: Quart would answer OPTIONS by itself, with 200 and an empty text/html.
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.register_error_handler(MethodNotAllowed, _handle_wrong_method)
+    app.register_error_handler(HTTPException, _handle_http_error)
+    app.register_error_handler(SQLAlchemyError, _handle_database_error)
+
+
+async def _handle_wrong_method(error: MethodNotAllowed) -> Response | Problem:
+    methods = error.valid_methods or ()
+    if this_request().method == "OPTIONS":
+        return Response(status=204, headers={"Allow": _allow(methods)})
+    return method_not_allowed(methods)
+
+
+async def _handle_http_error(error: HTTPException) -> HTTPException:
+    # Contract: Werkzeug would answer a handshake elsewhere with 400.
+    if isinstance(error, WebsocketMismatch):
+        return not_found()
+    # Contract: Werkzeug would answer with a page of HTML.
+    return error if isinstance(error, Problem) else Problem(_SLUGS[_status(error)])
+
+
+async def _handle_database_error(error: SQLAlchemyError) -> Problem:
+    if is_unreachable(error):
+        return unavailable()
+    raise error
+
+
+def _status(error: HTTPException) -> int:
+    return error.code if error.code in _SLUGS else 500 if (error.code or 500) >= 500 else 400
+
+
+def _allow(methods: Iterable[str]) -> str:
+    return ", ".join(sorted({*methods, "OPTIONS"}))

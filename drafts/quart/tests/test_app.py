@@ -1,0 +1,213 @@
+"""What the service does, in Quart's own test client; the whole contract is in conformance/."""
+
+import uuid
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from quart.typing import TestClientProtocol as Client  # which pytest is not to take for a test
+
+from app.config import Settings
+from app.sessions import Database
+from app.tokens import issue_token
+from tests.conftest import Account
+
+
+async def test_sign_up_returns_the_user_without_the_password(client: Client) -> None:
+    body = {"email": "Ada@Example.org", "name": "Ada", "password": "correct horse"}
+    response = await client.post("/users", json=body)
+    assert response.status_code == 201
+    user = await response.json
+    assert response.headers["Location"] == f"/users/{user['id']}"
+    assert response.headers["ETag"] == '"1"'
+    assert user.keys() == {"id", "email", "name", "created_at", "updated_at"}
+    assert user["email"] == "ada@example.org"
+
+
+async def test_log_in_returns_a_token(client: Client, ada: Account) -> None:
+    response = await client.post("/tokens", json=ada.credentials)
+    assert response.status_code == 201
+    assert response.headers["Cache-Control"] == "no-store"
+    headers = {"Authorization": f"Bearer {(await response.json)['access_token']}"}
+    response = await client.get("/users/me", headers=headers)
+    assert await response.json == ada.user
+
+
+async def test_wrong_password_and_unknown_email_answer_alike(client: Client, ada: Account) -> None:
+    wrong = await client.post("/tokens", json={**ada.credentials, "password": "wrong horse"})
+    unknown = await client.post("/tokens", json={**ada.credentials, "email": "eve@example.org"})
+    assert wrong.status_code == unknown.status_code == 401
+    assert await wrong.json == await unknown.json
+    assert (await wrong.json)["type"] == "/problems/invalid-credentials"
+
+
+async def test_a_taken_email_is_409(client: Client, ada: Account) -> None:
+    body = {"email": ada.user["email"].upper(), "name": "Eve", "password": "correct horse"}
+    response = await client.post("/users", json=body)
+    assert response.status_code == 409
+    assert (await response.json)["type"] == "/problems/email-taken"
+
+
+async def test_a_missing_token_is_401(client: Client) -> None:
+    response = await client.get("/items")
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="api"'
+
+
+async def test_a_forged_token_is_401(client: Client, ada: Account) -> None:
+    token = issue_token(ada.user["id"], "another key, of thirty-two bytes and more", 60)
+    response = await client.get("/items", headers={"Authorization": f"Bearer {token}"})
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="api", error="invalid_token"'
+
+
+async def test_writing_anothers_item_is_403(client: Client, ada: Account, bob: Account) -> None:
+    item = await ada.create_item()
+    response = await client.patch(
+        f"/items/{item['id']}", json={"name": "Mine"}, headers=bob.headers
+    )
+    assert response.status_code == 403
+    response = await client.get(f"/items/{item['id']}", headers=bob.headers)
+    assert await response.json == item
+
+
+async def test_an_unknown_item_is_404(client: Client, ada: Account) -> None:
+    response = await client.get("/items/999", headers=ada.headers)
+    assert response.status_code == 404
+    assert await response.json == {
+        "type": "/problems/not-found",
+        "title": "Not found",
+        "status": 404,
+    }
+
+
+async def test_a_wrong_method_is_405_with_allow(client: Client) -> None:
+    response = await client.post("/items/1")
+    assert response.status_code == 405
+    allowed = set(response.headers["Allow"].split(", "))
+    assert allowed == {"GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+async def test_malformed_json_is_400(client: Client, ada: Account) -> None:
+    headers = {**ada.headers, "Content-Type": "application/json"}
+    response = await client.post("/items", data=b'{"name": NaN}', headers=headers)
+    assert response.status_code == 400
+    assert (await response.json)["type"] == "/problems/malformed-json"
+
+
+async def test_an_invalid_body_lists_its_violations(client: Client, ada: Account) -> None:
+    body = {"name": "", "tags": ["a", 1], "colour": "red"}
+    response = await client.post("/items", json=body, headers=ada.headers)
+    assert response.status_code == 422
+    assert (await response.json)["errors"] == [
+        {"in": "body", "pointer": "/colour", "code": "additionalProperties"},
+        {"in": "body", "pointer": "/name", "code": "minLength"},
+        {"in": "body", "pointer": "/price_cents", "code": "required"},
+        {"in": "body", "pointer": "/tags/1", "code": "type"},
+    ]
+
+
+async def test_a_stale_if_match_is_412(client: Client, ada: Account) -> None:
+    item = await ada.create_item()
+    path = f"/items/{item['id']}"
+    headers = {**ada.headers, "If-Match": '"1"'}
+    first = await client.patch(path, json={"name": "First"}, headers=headers)
+    second = await client.patch(path, json={"name": "Second"}, headers=headers)
+    assert (first.status_code, first.headers["ETag"]) == (200, '"2"')
+    assert second.status_code == 412
+    response = await client.get(path, headers=ada.headers)
+    assert (await response.json)["name"] == "First"
+
+
+async def test_if_none_match_is_304(client: Client, ada: Account) -> None:
+    response = await client.get(ada.path, headers={**ada.headers, "If-None-Match": 'W/"1"'})
+    assert response.status_code == 304
+    assert response.headers["ETag"] == '"1"'
+    assert await response.data == b""
+
+
+async def test_pages_walk_to_the_end(client: Client, ada: Account) -> None:
+    created = [(await ada.create_item(status="active"))["id"] for _ in range(5)]
+    walked: list[int] = []
+    target = "/items?status=active&limit=2"
+    while target is not None:
+        response = await client.get(target, headers=ada.headers)
+        page = await response.json
+        walked += [item["id"] for item in page["data"]]
+        target = page["next"]
+        assert response.headers.get("Link") == (target and f'<{target}>; rel="next"')
+    assert walked == created
+
+
+async def test_put_resets_what_it_leaves_out(client: Client, ada: Account) -> None:
+    item = await ada.create_item(description="Bright", status="active", tags=["b", "a"])
+    assert item["tags"] == ["a", "b"]
+    body = {"name": "Lamp", "price_cents": 5}
+    response = await client.put(f"/items/{item['id']}", json=body, headers=ada.headers)
+    replaced = await response.json
+    assert replaced["description"] is None
+    assert replaced["status"] == "draft"
+    assert replaced["tags"] == []
+
+
+async def test_deleting_a_user_deletes_its_items(
+    client: Client, ada: Account, bob: Account
+) -> None:
+    item = await ada.create_item(tags=["a"])
+    deleted = await client.delete(ada.path, headers=ada.headers)
+    assert deleted.status_code == 204
+    item_response = await client.get(f"/items/{item['id']}", headers=bob.headers)
+    assert item_response.status_code == 404
+    own_response = await client.get("/users/me", headers=ada.headers)
+    assert own_response.status_code == 401
+
+
+async def test_every_response_carries_a_request_id(client: Client) -> None:
+    sent = await client.get("/healthz", headers={"X-Request-ID": "mine-1"})
+    assert sent.headers["X-Request-ID"] == "mine-1"
+    refused = await client.get("/nowhere", headers={"X-Request-ID": "not mine"})
+    assert uuid.UUID(refused.headers["X-Request-ID"]).version == 4
+    assert refused.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_an_unhandled_error_is_500_without_details(
+    client: Client,
+    ada: Account,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("the secret of the house")
+
+    monkeypatch.setattr(Database, "session", property(fail))
+    response = await client.get("/items", headers=ada.headers)
+    assert response.status_code == 500
+    assert (await response.json)["type"] == "/problems/internal-error"
+    assert b"secret" not in await response.data
+    assert "the secret of the house" in caplog.text
+
+
+async def test_the_feed_tells_of_a_created_item(client: Client, ada: Account) -> None:
+    async with client.websocket("/ws/events", headers=ada.headers) as feed:
+        ready = await feed.receive_json()
+        item = await ada.create_item()
+        event = await feed.receive_json()
+    assert ready == {"type": "ready", "after": 1}  # event 1 was the sign-up
+    assert event.pop("occurred_at") >= item["created_at"]
+    assert event == {
+        "type": "event",
+        "id": 2,
+        "event": "item.created",
+        "resource_id": item["id"],
+        "data": item,
+    }
+
+
+def test_production_needs_a_secret_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("APP_ENV", "production")
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    with pytest.raises(ValidationError, match="SECRET_KEY"):
+        Settings()
+    monkeypatch.setenv("SECRET_KEY", "x" * 32)
+    assert Settings().app_env == "production"
