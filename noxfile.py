@@ -24,6 +24,8 @@ CONTRACT_VARIABLES = (
     *("APP_ENV", "DATABASE_URL", "HOST", "LOG_LEVEL", "PORT", "REDIS_URL", "SECRET_KEY"),
     *("TOKEN_TTL_SECONDS", "WORKERS", "WS_MAX_CONNECTIONS", "WS_QUEUE_EVENTS"),
 )
+# Three processes keep two cores busy: one or another always waits for its server.
+PARALLEL = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart", "0")
 # Time for an interrupted run to end its servers and drop its databases, in seconds.
 PATIENCE = 20.0
 
@@ -69,9 +71,10 @@ def conformance(session: nox.Session, implementation: str) -> None:
         session.error(NONE_FOUND)
     target = [] if url else ["--impl", implementation]
     install_suite(session)
-    run_patiently(
-        session, "pytest", *selection(arguments), *target, "--run-id", run_id(), *arguments
-    )
+    paths = selection(arguments)
+    parallel = PARALLEL if paths and not url and not names_tests(arguments) else ()
+    own = (*paths, *parallel, *target, "--run-id", run_id())
+    run_patiently(session, "pytest", *own, *arguments)
 
 
 @nox.session
@@ -166,6 +169,11 @@ def install_suite(session: nox.Session) -> None:
         session.env["UV"] = nox.virtualenv.UV
 
 
+def names_tests(arguments: list[str]) -> bool:
+    """Tell whether only some tests will run, for which one process is enough."""
+    return any(argument[:2] in ("-k", "-m") or argument == "--lf" for argument in arguments)
+
+
 def run_patiently(session: nox.Session, module: str, *arguments: str) -> None:
     """Run a module of the suite, leaving it time to clean up when it is interrupted."""
     session.chdir(CONFORMANCE)
@@ -173,6 +181,8 @@ def run_patiently(session: nox.Session, module: str, *arguments: str) -> None:
         *("python", "-m", module, *arguments),
         interrupt_timeout=PATIENCE,
         terminate_timeout=PATIENCE,
+        # Else each of several processes compiles the suite and its libraries anew.
+        env={"PYTHONDONTWRITEBYTECODE": None},
     )
 
 

@@ -35,6 +35,7 @@ class Fleet:
     kind: databases.Kind
     workers: int
     logs: Path
+    process: str = ""  # begins the name of each log, where several processes write them
     _servers: list[Server] = field(default_factory=list)
     _databases: list[ScratchDatabase] = field(default_factory=list)
 
@@ -44,8 +45,6 @@ class Fleet:
         self._lock = Lock()  # PostgreSQL copies a template for one at a time
         self._numbers = itertools.count(1)
         self._template: ScratchDatabase | None = None
-        for log in self.logs.glob("*.log"):  # of an older run
-            log.unlink()
 
     @property
     def directory(self) -> Path:
@@ -86,7 +85,7 @@ class Fleet:
             **(environment or {}),
         }
         given = {key: value for key, value in variables.items() if value is not None}
-        log = self.logs / f"{next(self._numbers):03}-{name}.log"
+        log = self.logs / f"{self.process}{next(self._numbers):03}-{name}.log"
         server = Server.of(self.implementation, self.venv, given, log)
         server.database = database
         self._servers.append(server)
@@ -110,7 +109,7 @@ class Fleet:
         if self._template is None:
             template = databases.create(self.kind, self.directory)
             self._databases.append(template)
-            log = self.logs / "000-migrate.log"
+            log = self.logs / f"{self.process}000-migrate.log"
             migrate(self.implementation, self.venv, template.url, log)
             self._template = template
         return self._template

@@ -42,6 +42,7 @@ class RunResult:
     framework: str
     database: str
     workers: int
+    processes: int  # that ran the tests, each with servers of its own
     seed: int
     run_id: str
     base_url: str | None
@@ -97,6 +98,13 @@ def rule_outcomes(rule_ids: Iterable[str], tests: Iterable[TestResult]) -> dict[
             elif test.outcome == "passed":
                 outcomes[rule] = "passed"
     return outcomes
+
+
+def layer_of(nodeid: str) -> str:
+    """Return the layer of a test: the folder under suite/ in which it lies."""
+    parts = nodeid.partition("::")[0].split("/")
+    after = parts[parts.index("suite") + 1 :] if "suite" in parts else []
+    return after[0] if after and after[0] in LAYERS else "other"
 
 
 def commit() -> tuple[str, bool]:

@@ -1,4 +1,4 @@
-"""What the engine found, operation by operation. It runs once: see suite/conftest.py."""
+"""What the engine found, operation by operation."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -278,11 +277,5 @@ def shown(id_: int, event: Event) -> Message:
     }
 
 
-def run(api: Api, seed: int) -> None:
+def test_any_interleaving_delivers_the_sequence_of_the_model(api: Api, seed: int) -> None:
     run_machine(FeedMachine, World(api), seed, examples=EXAMPLES)
-
-
-def test_any_interleaving_delivers_the_sequence_of_the_model(
-    feed_machine: Callable[[], None],
-) -> None:
-    feed_machine()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
@@ -262,11 +261,5 @@ def filled_in(tags: str | None, resource: Resource | None) -> str | None:
     return tags.format(now=version, past=version - 1, next=version + 1)
 
 
-def run(api: Api, seed: int) -> None:
+def test_any_sequence_of_requests_is_answered_as_the_model_answers(api: Api, seed: int) -> None:
     run_machine(HttpMachine, World(api), seed, examples=EXAMPLES)
-
-
-def test_any_sequence_of_requests_is_answered_as_the_model_answers(
-    http_machine: Callable[[], None],
-) -> None:
-    http_machine()

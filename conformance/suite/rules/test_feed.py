@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +26,6 @@ from suite.rules._websockets import (
     ASTRAL,
     INVALID_TOKEN,
     SOCKETS,
-    UNKNOWN,
     Message,
     forge,
     ids_of,
@@ -35,7 +33,6 @@ from suite.rules._websockets import (
     without_gap,
     write_events_past_the_server,
 )
-from suite.rules.conftest import Quiet
 
 pytestmark = pytest.mark.rule("feed")
 
@@ -591,30 +588,6 @@ def test_a_client_that_reads_no_answers_is_heard_no_further_and_holds_up_nobody(
         with Feed(server, token=ada.token) as feed:
             answer = rename(api, ada, lamp)
             assert feed.next(timeout=1)["data"] == answer
-
-
-@pytest.mark.rule("feed-cost")
-def test_a_lost_wake_up_delays_five_seconds_and_loses_nothing(quiet: Quiet) -> None:
-    frame = quiet.feed.got(
-        lambda frame: frame.opcode is Opcode.TEXT and of_frame(frame)["type"] == "event",
-        within=quiet.written + 6,
-    )
-    assert frame is not None, "an event written past the server did not come within 6 s"
-    assert told(of_frame(frame)) == ("user.deleted", UNKNOWN, None)
-    assert of_frame(frame)["id"] == quiet.event_id
-
-
-@pytest.mark.rule("feed-cost", "configuration")
-def test_while_redis_does_not_answer_requests_and_the_feed_go_on(
-    quiet: Quiet, client: Callable[[Target], Api]
-) -> None:
-    api = client(quiet.server)
-    with Feed(quiet.server, token=quiet.account.token) as feed:
-        for _ in range(3):
-            begin = time.monotonic()
-            item = api.create_item(quiet.account)
-            assert time.monotonic() - begin < 2
-            assert feed.next(timeout=1)["data"] == item.body
 
 
 @pytest.mark.requires("postgresql")

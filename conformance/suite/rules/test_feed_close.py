@@ -1,27 +1,25 @@
-"""How a websocket ends, what the echo gives back, and that idle peers are pinged."""
+"""How a websocket ends, and what the echo gives back."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 import jwt
 import pytest
-from websockets.frames import Frame, Opcode
+from websockets.frames import Opcode
 
 from rosetta.client import Account, Api, Item, expect
-from rosetta.databases import PostgresDatabase, SqliteDatabase
-from rosetta.feed import Feed, HandshakeRefused, RawWebSocket, Socket
+from rosetta.feed import Feed, RawWebSocket, Socket
+from rosetta.fleet import Launch
 from rosetta.harness import Server, Target
-from suite.rules._websockets import ASTRAL, LIMIT, SOCKETS, expect_refusal, forge
-from suite.rules.conftest import IdlePeer, Quiet, Stopped
+from suite.rules._websockets import ASTRAL, LIMIT, SOCKETS, forge
 
 pytestmark = pytest.mark.rule("ws-close")
 
 STOPPING = (1001, 1012)
-PING_SECONDS = 20
 PROMPTLY = 2.0  # within which a 4401 must come
 
 
@@ -311,54 +309,24 @@ def test_a_deleted_users_replay_is_told_to_the_end(server: Target, api: Api) -> 
 
 @pytest.mark.rule("shutdown", "echo")
 def test_a_stopping_server_closes_its_sockets_and_ends_within_five_seconds(
-    stopped: Stopped,
+    launch: Launch, client: Callable[[Target], Api]
 ) -> None:
-    assert [code in STOPPING for code in stopped.codes] == [True] * 6, stopped.codes
-    assert stopped.mute in STOPPING
-    assert stopped.exit.seconds <= 5
-    assert stopped.exit.code in (0, -15)  # by itself, or of the signal; not killed
-
-
-# -- idle peers
-
-
-@pytest.mark.rule("echo")
-@pytest.mark.parametrize("kind", ["feed", "echo"])
-def test_an_idle_peer_is_pinged_within_twenty_seconds(quiet: Quiet, kind: str) -> None:
-    peer: IdlePeer = getattr(quiet, kind)
-    within = PING_SECONDS + 3  # for a machine under load
-    assert peer.got(is_ping, within), f"no ping within {within} s"
-
-
-def is_ping(frame: Frame) -> bool:
-    return frame.opcode is Opcode.PING
-
-
-# -- the server's fault
-
-
-@contextmanager
-def without_events(quiet: Quiet) -> Iterator[None]:
-    """Take the table of events away for as long as the block."""
-    database = quiet.server.database
-    assert isinstance(database, SqliteDatabase | PostgresDatabase)
-    database.rows("ALTER TABLE events RENAME TO lost_events")
-    try:
-        yield
-    finally:
-        database.rows("ALTER TABLE lost_events RENAME TO events")
-
-
-@pytest.mark.rule("unhandled", "feed")
-def test_a_feed_whose_server_fails_closes_with_1011_and_can_resume(quiet: Quiet) -> None:
-    token = quiet.account.token
-    logged = quiet.server.log.stat().st_size
-    with without_events(quiet):
-        try:
-            with Feed(quiet.server, token=token, after=0) as feed:
-                assert feed.close_code() == 1011
-        except HandshakeRefused as refusal:  # it failed before it had accepted
-            expect_refusal(refusal.response, "internal-error")
-    assert b"Traceback" in quiet.server.log.read_bytes()[logged:]
-    with Feed(quiet.server, token=token, after=0) as feed:
-        assert feed.next()["id"] == 1
+    server = launch(workers=None)
+    api = client(server)
+    owner = api.sign_up()
+    item = api.create_item(owner)
+    with ExitStack() as stack:
+        sockets: list[Socket] = [stack.enter_context(Socket(server)) for _ in range(3)]
+        sockets += [stack.enter_context(Feed(server, token=owner.token)) for _ in range(3)]
+        mute = stack.enter_context(RawWebSocket(server, "/ws/events", token=owner.token))
+        # Reads nothing: there is an event it has not taken yet when the server stops.
+        deaf = RawWebSocket(server, "/ws/events", token=owner.token, receive_buffer=4096)
+        stack.enter_context(deaf)
+        for _ in range(40):
+            body = {"description": ASTRAL * 2000}
+            expect(api.patch(item.path, token=owner, json=body), 200)
+        exit_ = server.stop()
+        codes = [socket.close_code() for socket in (*sockets, mute)]
+    assert [code in STOPPING for code in codes] == [True] * 7, codes
+    assert exit_.seconds <= 5
+    assert exit_.code in (0, -15)  # by itself, or of the signal; not killed

@@ -1,0 +1,109 @@
+"""The process that gathers what a run found and writes its result file."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from rosetta.results import RunResult, TestResult, layer_of
+from rosetta.worker import Plan
+
+# Time for interrupted workers to end their servers and drop their databases, in seconds.
+PATIENCE = 15.0
+
+
+@dataclass(eq=False)
+class Controller:
+    """The hooks that note every report, of whatever process it comes, and judge the run."""
+
+    result: RunResult
+    directory: Path
+    rules: Mapping[str, str]
+    _tests: dict[str, TestResult] = field(default_factory=dict)
+    _plans: list[Plan] = field(default_factory=list)
+
+    def pytest_sessionstart(self) -> None:
+        """Replace the result of an older run by one that has not ended."""
+        self.result.write(self.directory)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note the outcome of one phase of a test."""
+        test = self._tests.setdefault(report.nodeid, _test(report))
+        test.seconds = round(test.seconds + report.duration, 4)
+        if report.failed:
+            test.outcome = "failed"
+            test.failure = "\n".join(filter(None, [test.failure, _failure_text(report)]))
+        elif report.when == "call" and report.passed and test.outcome == "not-run":
+            test.outcome = "passed"
+
+    def hear(self, plan: Plan) -> None:
+        """Take what a process tells at its end."""
+        self._plans.append(plan)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:  # noqa: ANN401 - xdist's
+        """Take what a worker of pytest-xdist tells at its end, or that it told nothing."""
+        if told := getattr(node, "workeroutput", {}).get("plan"):
+            self.hear(Plan(**told))
+        else:
+            self.result.problems.append(f"{node.gateway.id} of the suite broke down: {error}")
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Interrupt the workers of pytest-xdist, too: it would kill them, and not their servers."""
+        if self.result.processes > 1:
+            workers = psutil.Process().children()
+            for worker in workers:
+                worker.send_signal(signal.SIGINT)
+            psutil.wait_procs(workers, timeout=PATIENCE)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Write the result file, and be red for what is not a test's failure."""
+        result = self.result
+        for plan in self._plans:
+            result.partial = plan.partial
+            result.problems += [text for text in plan.problems if text not in result.problems]
+        collected = max((plan.collected for plan in self._plans), default=0)
+        if not collected:
+            result.problems.append("no test collected")
+        result.tests = [test for _, test in sorted(self._tests.items())]
+        result.finish(self.rules, collected, now())
+        if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            result.problems.append(f"pytest ended with {pytest.ExitCode(exitstatus).name}")
+        result.write(self.directory)
+        if result.problems and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say what was left out and what is wrong besides failures."""
+        reasons = Counter(test.reason for test in self.result.tests if test.reason)
+        for reason, count in sorted(reasons.items()):
+            terminalreporter.write_line(f"not run: {count} tests ({reason})")
+        for problem in self.result.problems:
+            terminalreporter.write_line(f"RED: {problem}", red=True)
+
+
+def now() -> str:
+    """Return the time as the result file shows it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _test(report: pytest.TestReport) -> TestResult:
+    properties = report.user_properties
+    rules = [str(value) for name, value in properties if name == "rule"]
+    reason = "".join(str(value) for name, value in properties if name == "not run")
+    layer = layer_of(report.nodeid)
+    return TestResult(report.nodeid, layer, rules, "not-run", 0.0, reason=reason)
+
+
+def _failure_text(report: pytest.TestReport) -> str:
+    sections = [f"--- {title} ---\n{text}" for title, text in report.sections]
+    return "\n\n".join([report.longreprtext, *sections])
