@@ -60,9 +60,10 @@ class Controller:
         """Interrupt the workers of pytest-xdist, too: it would kill them, and not their servers."""
         if self.result.processes > 1:
             workers = psutil.Process().children()
+            servers = [server for worker in workers for server in worker.children()]
             for worker in workers:
                 worker.send_signal(signal.SIGINT)
-            psutil.wait_procs(workers, timeout=PATIENCE)
+            psutil.wait_procs(servers, timeout=PATIENCE)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -74,9 +75,11 @@ class Controller:
         collected = max((plan.collected for plan in self._plans), default=0)
         if not collected:
             result.problems.append("no test collected")
-        result.tests = [test for _, test in sorted(self._tests.items())]
+        tests = [test for _, test in sorted(self._tests.items())]
+        result.tests = [test for test in tests if test.outcome != "not-run" or test.reason]
         result.finish(self.rules, collected, now())
         if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            result.complete = False
             result.problems.append(f"pytest ended with {pytest.ExitCode(exitstatus).name}")
         result.write(self.directory)
         if result.problems and exitstatus == pytest.ExitCode.OK:

@@ -60,8 +60,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if options.collectonly or options.help:
         return
     try:
-        implementation = _implementation(options)
+        _check(options)
         rules = rule_texts(options.root)
+        implementation = find(options.impl, options.root) if options.impl else None
         if options.numprocesses:  # xdist's workers are other processes, which come here as well
             _add_controller(config, implementation, rules)
         else:
@@ -70,15 +71,14 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
 
 
-def _implementation(options: Any) -> Implementation | None:  # noqa: ANN401 - argparse's
-    """Return what --impl names; raise UsageError unless the options name one target."""
+def _check(options: Any) -> None:  # noqa: ANN401 - argparse's
+    """Raise UsageError unless the options name one target."""
     if bool(options.impl) == bool(options.base_url):
         raise pytest.UsageError("say what to test: either --impl NAME or --base-url URL")
     if options.workers < 1:
         raise pytest.UsageError("--workers must be at least 1")
     if options.base_url and options.numprocesses:
         raise pytest.UsageError("--base-url takes no --numprocesses: there is one server")
-    return find(options.impl, options.root) if options.impl else None
 
 
 def _label(options: Any) -> str:  # noqa: ANN401
@@ -114,21 +114,26 @@ def _add_worker(
 ) -> None:
     options = config.option
     several = ["workers"] if options.workers > 1 else []
-    if hasattr(config, "workerinput"):
-        process, deliver = f"{config.workerinput['workerid']}-", _send_to(config)
-    else:
-        process, deliver = "", _add_controller(config, implementation, rules).hear
     worker = Worker(
         rules,
-        fleet=implementation
-        and Fleet(implementation, options.database, options.workers, _logs(options), process),
+        fleet=_fleet(config, implementation) if implementation else None,
         target=Target(options.base_url) if options.base_url else None,
         configuration=frozenset([options.database, *several]),
         secret_key=SECRET_KEY if implementation else os.environ.get("ROSETTA_SECRET_KEY"),
-        deliver=deliver,
     )
     config.stash[WORKER] = worker
     config.pluginmanager.register(worker, "rosetta-worker")
+    if hasattr(config, "workeroutput"):
+        worker.deliver = _send_to(config)
+    else:  # registered behind the worker, it also hears the end of the run behind it
+        worker.deliver = _add_controller(config, implementation, rules).hear
+
+
+def _fleet(config: pytest.Config, implementation: Implementation) -> Fleet:
+    """Return a fleet whose logs are told from those of another process by their names."""
+    options = config.option
+    process = f"{config.workerinput['workerid']}-" if hasattr(config, "workerinput") else ""
+    return Fleet(implementation, options.database, options.workers, _logs(options), process)
 
 
 def _send_to(config: pytest.Config) -> Callable[[Plan], None]:
@@ -209,16 +214,6 @@ def server(_worker: Worker, request: pytest.FixtureRequest) -> Target:
 def api(_worker: Worker, server: Target) -> Api:
     """Return a client of the main server."""
     return _worker.client(server)
-
-
-@pytest.fixture(scope="session")
-def fresh_api(_worker: Worker, request: pytest.FixtureRequest) -> Api:
-    """Return a client of a server that no test but those of one file has spoken to.
-
-    Its answers do not depend on what ran before: a seed leads to the same requests. A server that
-    is not ours is the one there is.
-    """
-    return _worker.client(_worker.target or _worker.server("fresh", request.session))
 
 
 @pytest.fixture(scope="session")

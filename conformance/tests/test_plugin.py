@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from tests.conftest import AddTiny
 CONFORMANCE = Path(__file__).parents[1]
 # Without what a small suite does not need: their import takes longer than the run.
 PLAIN = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:schemathesis")
+TWO_PROCESSES = ("-n2", "--dist=loadfile")
 BOTH_RULES = """
 import pytest
 
@@ -40,8 +42,7 @@ class Suite:
         self.results = pytester.path / "results"
         settings = f"[tool.pytest]\nstrict = true\npythonpath = ['{CONFORMANCE}']"
         pytester.makefile(".toml", pyproject=settings)
-        conftest = CONFORMANCE / "suite" / "conftest.py"
-        self.write("conftest.py", conftest.read_text())
+        self.write("conftest.py", (CONFORMANCE / "suite" / "conftest.py").read_text())
 
     def write(self, name: str, source: str) -> None:
         path = self.pytester.path / "suite" / name
@@ -258,7 +259,7 @@ def test_a_server_that_does_not_start_is_red_with_its_log(suite: Suite) -> None:
     run = suite.run(BOTH_RULES, target="tiny-dies")
     red(run, "cannot start: no such table")
     result = suite.result("tiny-dies")
-    assert result["rules"] == {"etag": "not-run", "feed": "not-run"}
+    assert result["rules"] == {"etag": "failed", "feed": "not-run"}
     assert not result["complete"]
     assert "cannot start" in result["problems"][0]
 
@@ -321,6 +322,51 @@ def test_it(fleet, monkeypatch):
     assert suite.result()["problems"] == ["cleaning up failed: still there"]
 
 
+# -- several processes
+
+
+def test_processes_share_one_run(suite: Suite) -> None:
+    first, second = BOTH_RULES.partition('@pytest.mark.rule("feed")')[::2]
+    suite.write("rules/test_other.py", f'import pytest\n@pytest.mark.rule("feed"){second}')
+    run = suite.run(first, *TWO_PROCESSES)
+    assert run.ret == 0, run.stdout.str()
+    result = suite.result()
+    assert result["rules"] == {"etag": "passed", "feed": "passed"}
+    assert (result["complete"], result["processes"], len(result["tests"])) == (True, 2, 2)
+    assert (suite.results / "tiny.xml").exists()
+
+
+def test_processes_tell_what_is_wrong_with_the_suite_once(suite: Suite) -> None:
+    source = BOTH_RULES.replace('"feed"', '"etag"') + "\ndef test_lost(): pass\n"
+    red(suite.run(source, *TWO_PROCESSES), "test_lost names no rule")
+    assert len(suite.result()["problems"]) == 2
+
+
+def test_a_failure_in_another_process_reads_like_a_bug_report(suite: Suite) -> None:
+    source = BOTH_RULES.replace("test_feed(api): pass", "test_feed(api): assert api.sign_up() == 1")
+    red(suite.run(source, *TWO_PROCESSES), "The feed MUST tell of every write")
+    red(suite.run(source, *TWO_PROCESSES), "the main server's log")
+    assert suite.result()["rules"] == {"etag": "passed", "feed": "failed"}
+
+
+def test_a_server_that_does_not_start_ends_every_process(suite: Suite) -> None:
+    red(suite.run(BOTH_RULES, *TWO_PROCESSES, target="tiny-dies"), "cannot start: no such table")
+    assert not suite.result("tiny-dies")["complete"]
+
+
+def test_a_process_that_breaks_down_is_red(suite: Suite) -> None:
+    source = BOTH_RULES.replace("test_feed(api): pass", "test_feed(): import os; os._exit(3)")
+    red(suite.run(source, *TWO_PROCESSES, "--max-worker-restart=0"), "of the suite broke down")
+    assert suite.result()["problems"]
+
+
+def test_a_server_that_is_not_ours_is_tested_by_one_process(suite: Suite, tiny: Server) -> None:
+    red(suite.run(BOTH_RULES, *TWO_PROCESSES, target=tiny.base_url), "takes no --numprocesses")
+
+
+# -- the end
+
+
 def test_both_servers_and_those_launched_end_with_the_run(suite: Suite) -> None:
     source = """
 import pytest
@@ -342,22 +388,24 @@ def test_servers(server, limits_server, launch, client, database):
     assert not any(psutil.pid_exists(int(pid)) for pid in pids)
 
 
+@pytest.mark.parametrize("processes", [0, 2])
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_ends_its_servers_and_is_not_green(
-    suite: Suite, sent: signal.Signals
+    suite: Suite, sent: signal.Signals, processes: int
 ) -> None:
-    waiting = "print('pid', server.pid, flush=True); import time; time.sleep(60)"
+    told = suite.pytester.path / "pid"
+    os.mkfifo(told)
+    waiting = f"open({str(told)!r}, 'w').write(str(server.pid)); import time; time.sleep(60)"
     source = BOTH_RULES.replace("test_feed(api): pass", f"test_feed(server): {waiting}")
     suite.write("rules/test_it.py", source)
     options = [*suite.target("tiny"), f"--root={suite.repository}", f"--results={suite.results}"]
-    command = [sys.executable, "-m", "pytest", "suite", "-s", *options]
+    command = [sys.executable, "-m", "pytest", "suite", f"-n{processes}", *options]
     with subprocess.Popen(  # noqa: S603
         command, stdout=subprocess.PIPE, text=True, cwd=suite.pytester.path
     ) as process:
-        assert process.stdout is not None
-        server = next(int(m[1]) for line in process.stdout if (m := re.search(r"pid (\d+)", line)))
+        server = int(told.read_text())
         process.send_signal(sent)
-        process.stdout.read()
+        process.communicate()
     assert process.returncode != 0
     assert not psutil.pid_exists(server)
     assert not suite.result()["complete"]

@@ -74,6 +74,7 @@ def run_of(tests: list[TestResult]) -> RunResult:
         framework="http.server",
         database="sqlite",
         workers=1,
+        processes=1,
         seed=0,
         run_id="run",
         base_url=None,

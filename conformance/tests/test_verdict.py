@@ -21,6 +21,7 @@ def green(name: str = "tiny", run_id: str = "this") -> RunResult:
         framework="http.server",
         database="sqlite",
         workers=1,
+        processes=1,
         seed=0,
         run_id=run_id,
         base_url=None,

@@ -5,10 +5,15 @@ from __future__ import annotations
 import pytest
 
 from rosetta.client import Api
+from rosetta.harness import Target
 from suite.contract.engine import Outcome, run
 
 
 @pytest.fixture(scope="session")
-def outcome(fresh_api: Api, seed: int) -> Outcome:
-    """Return what the engine found."""
-    return run(fresh_api, seed)
+def outcome(server: Target, seed: int) -> Outcome:
+    """Return what the engine found.
+
+    Its users log in as any client does, and no test has spoken to the server before.
+    """
+    with Api(server) as api:
+        return run(api, seed)

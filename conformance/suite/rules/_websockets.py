@@ -10,10 +10,9 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
-import jwt
 from websockets.frames import Frame
 
-from rosetta.client import Account, Response, expect_problem, violation
+from rosetta.client import Account, Response, expect_problem, sign_token, violation
 from rosetta.databases import PostgresDatabase, SqliteDatabase
 from rosetta.harness import Target
 from rosetta.raw import RawConnection, RawResponse
@@ -51,10 +50,7 @@ Message = dict[str, Any]
 
 def forge(secret_key: str, account: Account, *, lives: float = 3600, **claims: Any) -> str:  # noqa: ANN401
     """Return a token of the account that expires in ``lives`` seconds."""
-    now = time.time()
-    return jwt.encode(
-        {"sub": str(account.id), "iat": int(now), "exp": now + lives, **claims}, secret_key, "HS256"
-    )
+    return sign_token(account.id, secret_key, exp=time.time() + lives, **claims)
 
 
 def shake(

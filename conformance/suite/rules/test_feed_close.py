@@ -326,7 +326,7 @@ def test_a_stopping_server_closes_its_sockets_and_ends_within_five_seconds(
             body = {"description": ASTRAL * 2000}
             expect(api.patch(item.path, token=owner, json=body), 200)
         exit_ = server.stop()
-        codes = [socket.close_code() for socket in (*sockets, mute)]
+        codes = [*(socket.close_code() for socket in sockets), mute.close_code()]
     assert [code in STOPPING for code in codes] == [True] * 7, codes
     assert exit_.seconds <= 5
     assert exit_.code in (0, -15)  # by itself, or of the signal; not killed

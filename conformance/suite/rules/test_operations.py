@@ -167,11 +167,12 @@ SHORT_LIFE = 7
 
 @pytest.fixture(scope="module")
 def neighbour(fleet: Fleet, server: Server) -> Iterator[Server]:
-    """Another server on the main one's database and key, in production, telling all it may."""
+    """Another server on the main one's database and key: in production, elsewhere, talkative."""
     environment = {
         "APP_ENV": "production",
         "TOKEN_TTL_SECONDS": str(SHORT_LIFE),
         "LOG_LEVEL": "DEBUG",
+        "TZ": "Pacific/Auckland",
     }
     assert isinstance(server.database, Scratch)
     started = fleet.server("neighbour", database=server.database, environment=environment)
@@ -207,6 +208,17 @@ def test_two_servers_with_one_database_and_key_are_one_service(
     expect_problem(api.post("/users", json=body), "email-taken")
     expect(api.delete(there.path, token=there), 204)
     expect_problem(beside.get("/users/me", token=there), "unauthorized")
+
+
+@pytest.mark.rule("timestamps")
+def test_timestamps_are_utc_whatever_the_servers_time_zone(
+    api: Api, beside: Api, account: Account
+) -> None:
+    made = beside.create_item(account)
+    age = datetime.now(UTC) - datetime.fromisoformat(made.body["created_at"])
+    assert abs(age) < timedelta(minutes=1)
+    assert expect(api.get(made.path, token=account), 200).json() == made.body
+    assert expect(beside.get(account.path, token=account), 200).json() == account.body
 
 
 @pytest.mark.rule("configuration", "token")

@@ -27,8 +27,7 @@ from rosetta.client import (
 )
 from rosetta.databases import PostgresDatabase, SqliteDatabase
 from rosetta.feed import Feed
-from rosetta.fleet import Launch
-from rosetta.harness import Server, Target
+from rosetta.harness import Target
 
 ASTRAL = "\N{GRINNING FACE}"
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
@@ -845,22 +844,6 @@ def test_updated_at_stays_where_the_clock_went_back(
 def distance(moment: str) -> timedelta:
     """Return how far a timestamp is from this machine's clock, which is the server's too."""
     return abs(datetime.now(UTC) - datetime.fromisoformat(moment))
-
-
-@pytest.mark.rule("timestamps")
-def test_timestamps_are_utc_whatever_the_servers_time_zone(
-    api: Api,
-    server: Server,
-    launch: Launch,
-    client: Any,  # noqa: ANN401 - a factory
-) -> None:
-    account = api.sign_up()
-    assert distance(account.body["created_at"]) < timedelta(minutes=1)
-    elsewhere = client(launch(database=server.database, environment={"TZ": "Pacific/Auckland"}))
-    made = elsewhere.create_item(account)
-    assert distance(made.body["created_at"]) < timedelta(minutes=1)
-    same(api.get(made.path, token=account), made.body)
-    same(elsewhere.get(account.path, token=account), account.body)
 
 
 # -- ids
