@@ -11,14 +11,13 @@ from app.preconditions import etag, if_match_fails, if_none_match_hits
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "The client has it already"}}
 
 Resource = TypeVar("Resource", User, Item)
+FieldLines = Annotated[list[str] | None, Header()]
 
 
 class ConditionalRead:
     """A GET's If-None-Match, and the ETag of its response."""
 
-    def __init__(
-        self, response: Response, if_none_match: Annotated[list[str] | None, Header()] = None
-    ) -> None:
+    def __init__(self, response: Response, if_none_match: FieldLines) -> None:
         self._headers = response.headers
         self._if_none_match = _join(if_none_match)
 
@@ -34,12 +33,7 @@ class ConditionalRead:
 class ConditionalWrite:
     """A PUT's, PATCH's or DELETE's If-Match and If-None-Match, and the ETag of its response."""
 
-    def __init__(
-        self,
-        response: Response,
-        if_match: Annotated[list[str] | None, Header()] = None,
-        if_none_match: Annotated[list[str] | None, Header()] = None,
-    ) -> None:
+    def __init__(self, response: Response, if_match: FieldLines, if_none_match: FieldLines) -> None:
         self._headers = response.headers
         self._if_match = _join(if_match)
         self._if_none_match = _join(if_none_match)
@@ -55,9 +49,21 @@ class ConditionalWrite:
         self._headers["ETag"] = etag(resource.version)
 
 
+async def read_conditions(response: Response, if_none_match: FieldLines = None) -> ConditionalRead:
+    """Return the conditions of a GET."""
+    return ConditionalRead(response, if_none_match)
+
+
+async def write_conditions(
+    response: Response, if_match: FieldLines = None, if_none_match: FieldLines = None
+) -> ConditionalWrite:
+    """Return the conditions of a PUT, PATCH or DELETE."""
+    return ConditionalWrite(response, if_match, if_none_match)
+
+
 def _join(lines: list[str] | None) -> str | None:
     return None if lines is None else ", ".join(lines)
 
 
-ReadConditions = Annotated[ConditionalRead, Depends()]
-WriteConditions = Annotated[ConditionalWrite, Depends()]
+ReadConditions = Annotated[ConditionalRead, Depends(read_conditions)]
+WriteConditions = Annotated[ConditionalWrite, Depends(write_conditions)]

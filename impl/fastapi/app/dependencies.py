@@ -1,4 +1,8 @@
-"""What the operations have injected."""
+"""What the operations have injected.
+
+Every dependency is `async`, though some await nothing: FastAPI would call a plain function, or a
+class, in a thread.
+"""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, TypedDict, cast
@@ -21,22 +25,22 @@ class State(TypedDict):
     sockets: Sockets
 
 
-def get_settings(connection: HTTPConnection) -> Settings:
+async def get_settings(connection: HTTPConnection) -> Settings:
     """Return what the environment says."""
     return cast(Settings, connection.state.settings)
 
 
-def get_sessions(connection: HTTPConnection) -> async_sessionmaker[AsyncSession]:
+async def get_sessions(connection: HTTPConnection) -> async_sessionmaker[AsyncSession]:
     """Return the maker of database sessions."""
     return cast(async_sessionmaker[AsyncSession], connection.state.sessions)
 
 
-def get_feed(connection: HTTPConnection) -> Feed:
+async def get_feed(connection: HTTPConnection) -> Feed:
     """Return this worker's change feed."""
     return cast(Feed, connection.state.feed)
 
 
-def get_sockets(connection: HTTPConnection) -> Sockets:
+async def get_sockets(connection: HTTPConnection) -> Sockets:
     """Return the places for this worker's websockets."""
     return cast(Sockets, connection.state.sockets)
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.database import begin_writing
 from app.dependencies import FeedDep, SessionDep
+from app.feed import Feed
 from app.models import Event, EventCounter, utc_now
 
 
@@ -19,7 +20,7 @@ class WritingTransaction:
     What was read before it is to be read again, under a lock.
     """
 
-    def __init__(self, session: SessionDep, feed: FeedDep) -> None:
+    def __init__(self, session: AsyncSession, feed: Feed) -> None:
         self._session = session
         self._feed = feed
         self._events: list[dict[str, Any]] = []
@@ -60,4 +61,9 @@ class WritingTransaction:
         await self._session.execute(insert(Event), self._events)
 
 
-Writing = Annotated[WritingTransaction, Depends()]
+async def get_writing(session: SessionDep, feed: FeedDep) -> WritingTransaction:
+    """Return the transaction that a handler writes in; it begins when it is entered."""
+    return WritingTransaction(session, feed)
+
+
+Writing = Annotated[WritingTransaction, Depends(get_writing)]
