@@ -147,6 +147,13 @@ def copies(session: nox.Session, implementation: str) -> None:
 
 
 @nox.session(default=False)
+def facts(session: nox.Session) -> None:
+    """Count and measure every implementation, and write the table of README.md."""
+    install_suite(session)
+    run_patiently(session, "rosetta.facts")
+
+
+@nox.session(default=False)
 def serve(session: nox.Session) -> None:
     """Migrate and serve: nox -s serve -- NAME [--host H] [--port P] [--workers N]."""
     names = ", ".join(manifests()) or "none yet"
