@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from rosetta.client import Api
 from rosetta.harness import Target
-from suite.contract.engine import Outcome, run
+
+if TYPE_CHECKING:
+    from suite.contract.engine import Outcome
 
 
 @pytest.fixture(scope="session")
@@ -15,5 +19,7 @@ def outcome(server: Target, seed: int) -> Outcome:
 
     Its users log in as any client does, and no test has spoken to the server before.
     """
+    from suite.contract.engine import run  # takes longer to import than other files to collect
+
     with Api(server) as api:
         return run(api, seed)

@@ -18,7 +18,6 @@ from suite.contract.identities import Identities
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
-SHOWN_FAILURES = 5
 
 
 @dataclass(frozen=True)
@@ -137,12 +136,3 @@ def describe(interaction: Interaction) -> str:
     lines = [f"HTTP/1.1 {response.status_code}"]
     lines += [f"{name}: {value}" for name, values in response.headers.items() for value in values]
     return "\n".join([*lines, "", response.text]).rstrip()
-
-
-def report(findings: list[Finding]) -> str:
-    """Return findings as a bug report, one of each check first."""
-    once = {(f.operation, f.phase, f.check): f for f in reversed(findings)}
-    shown = list(once.values())[::-1][:SHOWN_FAILURES]
-    more = len(findings) - len(shown)
-    texts = [str(finding) for finding in shown] + ([f"and {more} more like these"] if more else [])
-    return "\n\n---\n\n".join(texts)

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from rosetta.spec import load
-from suite.contract.engine import Outcome, report
+
+if TYPE_CHECKING:  # every process collects this file, one runs the engine
+    from suite.contract.engine import Finding, Outcome
 
 OPERATIONS = load().operations
 LABELS = {id_: f"{operation.method} {operation.path}" for id_, operation in OPERATIONS.items()}
 WITH_EXAMPLES = [id_ for id_, operation in OPERATIONS.items() if operation.media_types]
+SHOWN_FAILURES = 5
 UNLINKED = {"get_current_user", "liveness", "readiness"}
+
+
+def report(findings: list[Finding]) -> str:
+    """Return findings as a bug report, one of each check first."""
+    once = {(f.operation, f.phase, f.check): f for f in reversed(findings)}
+    shown = list(once.values())[::-1][:SHOWN_FAILURES]
+    more = len(findings) - len(shown)
+    texts = [str(finding) for finding in shown] + ([f"and {more} more like these"] if more else [])
+    return "\n\n---\n\n".join(texts)
 
 
 def check(outcome: Outcome, operation: str, phase: str) -> None:
