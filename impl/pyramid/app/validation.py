@@ -1,9 +1,9 @@
 """Bodies and queries, checked in the contract's order."""
 
 from typing import TypeVar
+from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ValidationError
-from pyramid.httpexceptions import HTTPNotFound
 from pyramid.request import Request
 
 from app.database import end_reading
@@ -23,7 +23,7 @@ def read_body(request: Request, schema: type[Body], media_types: frozenset[str] 
     """Read the request's body; raise the problem of the first check that fails."""
     end_reading(request)  # no transaction stays open while a client is sending
     content = _read_content(request)
-    if request.content_type.strip().lower() not in media_types:
+    if request.content_type.strip(" \t").lower() not in media_types:
         raise Problem("unsupported-media-type")
     try:
         # Contract: request.json_body would take NaN, a BOM, lone surrogates and any charset.
@@ -37,11 +37,10 @@ def read_body(request: Request, schema: type[Body], media_types: frozenset[str] 
 def read_query(request: Request, schema: type[Query]) -> Query:
     """Read the query; of a parameter given twice the last wins."""
     try:
-        return schema.model_validate(dict(request.GET.items()))
+        # Contract: request.GET would also take ; for &, and fail on what is no UTF-8.
+        return schema.model_validate(dict(parse_qsl(request.query_string, keep_blank_values=True)))
     except ValidationError as error:
         raise invalid(violations(error.errors(), "query")) from None
-    except UnicodeDecodeError:
-        raise HTTPNotFound() from None
 
 
 def _read_content(request: Request) -> bytes:
