@@ -73,9 +73,7 @@ def unavailable() -> Problem:
 @exception_view_config(Problem, renderer="problem")
 def answer_problem(problem: Problem, request: Request) -> dict[str, Any]:
     """Answer with a problem that the service itself has raised."""
-    request.response.status_code = problem.status
-    request.response.headers.update(problem.headers)
-    return problem.members
+    return _fill(request, problem)
 
 
 # Contract: Pyramid would answer with pages of HTML, or text for who accepts that.
@@ -83,27 +81,37 @@ def answer_problem(problem: Problem, request: Request) -> dict[str, Any]:
 @exception_view_config(URLDecodeError, renderer="problem")
 def answer_not_found(_error: Exception, request: Request) -> dict[str, Any]:
     """Say that there is no such route or resource."""
-    return answer_problem(Problem("not-found"), request)
+    return _fill(request, Problem("not-found"))
 
 
 @forbidden_view_config(renderer="problem")
 def answer_forbidden(_error: Exception, request: Request) -> dict[str, Any]:
     """Ask for a token, or refuse its user."""
     if request.is_authenticated:
-        return answer_problem(Problem("forbidden"), request)
-    return answer_problem(Problem("unauthorized", dict(forget(request))), request)
+        return _fill(request, Problem("forbidden"))
+    return _fill(request, Problem("unauthorized", dict(forget(request))))
 
 
 @exception_view_config(SQLAlchemyError, renderer="problem")
 def answer_database_error(error: SQLAlchemyError, request: Request) -> dict[str, Any]:
     """Say that the database does not answer, if it was that."""
-    if is_unreachable(error):
-        return answer_problem(unavailable(), request)
-    return answer_defect(error, request)
+    return _fill(request, unavailable() if is_unreachable(error) else _defect(request, error))
 
 
 @exception_view_config(Exception, renderer="problem")
 def answer_defect(error: Exception, request: Request) -> dict[str, Any]:
-    """Log what nobody foresaw, and say no more than that it happened."""
-    logger.error("%s %s failed", request.method, request.matched_route, exc_info=error)
-    return answer_problem(Problem("internal-error"), request)
+    """Say that something happened that nobody foresaw, and no more than that."""
+    return _fill(request, _defect(request, error))
+
+
+def _fill(request: Request, problem: Problem) -> dict[str, Any]:
+    request.response.status_code = problem.status
+    request.response.headers.update(problem.headers)
+    return problem.members
+
+
+def _defect(request: Request, error: Exception) -> Problem:
+    logger.error(
+        "%s failed", request.method, exc_info=error, extra={"request_id": request.request_id}
+    )
+    return Problem("internal-error")

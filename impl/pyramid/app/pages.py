@@ -11,7 +11,7 @@ from app.schemas import PageQuery, Resource
 
 def page(
     request: Request,
-    select: Select[tuple[User]] | Select[tuple[Item]],
+    select: Select[User] | Select[Item],
     model: type[User] | type[Item],
     schema: type[Resource],
     query: PageQuery,

@@ -1,5 +1,6 @@
 """What views return, and how it is written: JSON, and problems (RFC 9457)."""
 
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel
@@ -14,21 +15,19 @@ def includeme(config: Configurator) -> None:
     json = JSON()
     json.add_adapter(BaseModel, _dump)
     config.add_renderer("json", json)
-    config.add_renderer("problem", Problems)
+    config.add_renderer("problem", render_problems)
     config.set_response_factory(_make_response)
 
 
-class Problems(JSON):
-    """A renderer of problem documents."""
+def render_problems(info: Any) -> Callable[[Any, dict[str, Any]], str]:
+    """Return a renderer of problem documents: JSON with a media type of its own."""
+    render_json = JSON()(info)
 
-    def __init__(self, _info: Any) -> None:
-        super().__init__()
-        self._render = super().__call__(_info)
-
-    def __call__(self, value: Any, system: dict[str, Any]) -> str:
-        """Return the problem as JSON, with a media type of its own."""
+    def render(value: Any, system: dict[str, Any]) -> str:
         system["request"].response.content_type = "application/problem+json"
-        return str(self._render(value, system))
+        return str(render_json(value, system))
+
+    return render
 
 
 class RelativeResponse(Response):
