@@ -10,7 +10,7 @@ from app.config import Settings
 
 def main(_global_config: Any, *, service: Settings | None = None, **settings: Any) -> Router:
     """Return the app; `settings` are Pyramid's, from the ini, `service` the environment's."""
-    with Configurator(settings=settings, root_factory="app.security.Root") as config:
+    with Configurator(settings=settings) as config:
         config.get_settings()["service"] = service or Settings()
         config.include(".renderers")
         config.include(".database")

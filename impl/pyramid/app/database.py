@@ -63,7 +63,7 @@ def open_session(request: Request) -> Session:
     session: Session = request.registry["sessions"]()
     if is_tm_active(request):
         zope.sqlalchemy.register(session, transaction_manager=request.tm)
-    # pyramid_tm would leave the session open when a commit fails in one of its hooks.
+    # A hook that fails before a commit leaves the transaction open, with SQLite's write lock.
     request.add_finished_callback(lambda _: session.close())
     return session
 

@@ -23,8 +23,9 @@ from app.websockets import asks_upgrade
 
 
 def includeme(config: Configurator) -> None:
-    """Have the views' permissions checked."""
+    """Have the permissions of views checked."""
     settings: Settings = config.get_settings()["service"]
+    config.set_root_factory(Root)
     config.set_security_policy(SecurityPolicy(settings.secret_key.get_secret_value()))
 
 
