@@ -71,17 +71,17 @@ class SecurityPolicy:
 
     def forget(self, request: Request, **_kw: Any) -> list[tuple[str, str]]:
         """Return the challenge that asks for another token."""
-        return [("WWW-Authenticate", CHALLENGE if _sent(request) is None else INVALID_TOKEN)]
+        return [("WWW-Authenticate", CHALLENGE if _sent_token(request) is None else INVALID_TOKEN)]
 
     def _load_identity(self, request: Request) -> Claims | None:
         try:
-            claims = read_token(_sent(request) or "", self._secret_key)
+            claims = read_token(_sent_token(request) or "", self._secret_key)
         except InvalidTokenError:
             return None
         return claims if request.dbsession.get(User, claims.user_id) else None
 
 
-def _sent(request: Request) -> str | None:
+def _sent_token(request: Request) -> str | None:
     """Return the token that was sent, if any; from browsers it comes as a subprotocol."""
     # Contract: request.authorization would be None for "Bearer" alone.
     authorization = request.headers.get("Authorization", "")
