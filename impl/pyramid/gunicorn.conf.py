@@ -1,0 +1,51 @@
+"""Gunicorn's configuration, from the app's settings."""
+
+import sys
+import threading
+from types import FrameType
+
+from gunicorn.workers.gthread import ThreadWorker
+from pydantic import ValidationError
+from pyramid.config import global_registries
+
+from app.config import Settings
+
+try:
+    settings = Settings()
+except ValidationError as error:
+    for fault in error.errors():
+        print(*(str(name).upper() for name in fault["loc"]), fault["msg"], file=sys.stderr)
+    sys.exit(1)
+
+HTTP_THREADS = 64
+
+
+class Worker(ThreadWorker):
+    """A gthread worker that tells its open sockets when it is going away."""
+
+    # Contract: gunicorn would let sockets run on and cut them off at graceful_timeout.
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop at SIGTERM: requests in flight are finished."""
+        self._stop_sockets()
+        super().handle_exit(sig, frame)
+
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop at once, at SIGINT and SIGQUIT."""
+        self._stop_sockets()
+        super().handle_quit(sig, frame)
+
+    def _stop_sockets(self) -> None:
+        if self.booted:  # in a thread: a signal handler must not wait for a lock
+            threading.Thread(target=global_registries.last["sockets"].stop).start()
+
+
+bind = f"{settings.host}:{settings.port}"
+workers = settings.workers
+worker_class = Worker
+threads = settings.ws_max_connections + HTTP_THREADS  # a socket keeps a thread while it is open
+worker_connections = threads + 1000
+keepalive = 75
+graceful_timeout = 3  # what hangs then is killed, and all has ended within 5 s
+control_socket_disable = True
+loglevel = settings.log_level.lower()
