@@ -5,10 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import socket
+import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -27,9 +31,34 @@ from rosetta.client import (
     unique_email,
 )
 from rosetta.databases import PostgresDatabase, SqliteDatabase
-from rosetta.harness import Target
+from rosetta.feed import Feed
+from rosetta.fleet import Launch
+from rosetta.harness import Server, Target
 
 WRITERS = 20
+ABORT = struct.pack("ii", 1, 0)  # SO_LINGER: to close is to reset
+# A new item takes some 30 ms more, amid its transaction.
+SLOW_ITEMS = {
+    "sqlite": [
+        """
+        CREATE TRIGGER slow AFTER INSERT ON items BEGIN SELECT count(*) FROM (
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 120000)
+            SELECT i FROM n
+        ); END
+        """
+    ],
+    "postgresql": [
+        """
+        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql
+        AS 'BEGIN PERFORM pg_sleep(0.03); RETURN NULL; END'
+        """,
+        "CREATE TRIGGER slow AFTER INSERT ON items EXECUTE FUNCTION slow()",
+    ],
+}
+UNTOLD = """
+    SELECT id FROM items
+    WHERE id NOT IN (SELECT resource_id FROM events WHERE event = 'item.created')
+"""
 PROBLEM_STATUSES = {409, 412, 415, 422}
 INVALID_TOKEN = 'Bearer realm="api", error="invalid_token"'  # noqa: S105 - a challenge
 JSON = ("Content-Type", "application/json")
@@ -871,3 +900,42 @@ def test_a_caller_or_resource_that_goes_while_the_body_is_on_its_way(
         expect_problem(response, "unauthorized" if kind == "caller" else "not-found")
         if kind == "caller":
             expect_header(response, "WWW-Authenticate", INVALID_TOKEN)
+
+
+# -- clients that do not wait
+
+
+@pytest.mark.rule("success")
+def test_clients_that_leave_take_no_lock_and_no_connection_with_them(
+    launch: Launch, client: Callable[[Target], Api]
+) -> None:
+    """They leave while their requests write, wait for those that do, or wait for a body."""
+    server = launch()
+    database = server.database
+    assert isinstance(database, SqliteDatabase | PostgresDatabase)
+    api = client(server)
+    owner = api.sign_up()
+    for statement in SLOW_ITEMS[database.kind]:
+        database.rows(statement)
+    for wave in range(10):
+        with ExitStack() as clients:
+            for number in range(3):
+                post_and_leave(server, clients, owner, number)
+            time.sleep(0.02 + 0.005 * wave)  # the first of them is amid its transaction
+    with Feed(server, token=owner.token) as feed:
+        stayed = at_once([partial(api.create_item, owner, name="Stayed")] * 8)
+        expect(api.patch(stayed[0].path, token=owner, json={"name": "Last"}), 200)
+        told = feed.until(lambda event: event.get("event") == "item.updated")
+    assert {item.id for item in stayed} <= {event.get("resource_id") for event in told}
+    assert database.rows(UNTOLD) == []
+
+
+def post_and_leave(server: Server, clients: ExitStack, owner: Account, number: int) -> None:
+    """Send a new item, or the beginning of one, from a client that leaves with the stack."""
+    body = b'{"name": "Left", "price_cents": 1}'
+    fields = [("Authorization", f"Bearer {owner.token}"), JSON, ("Content-Length", str(len(body)))]
+    head = raw.build("POST", "/items", fields, host=f"{server.host}:{server.port}")
+    connection = clients.enter_context(raw.RawConnection(server))
+    if number == 1:
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
+    connection.send(head + (body[:9] if number == 2 else body))

@@ -176,6 +176,11 @@ def test_the_echo_reads_no_query_and_the_feed_only_after(server: Target, ada: Ac
         pytest.param([("Upgrade", "websocket")], id="no Connection"),
         pytest.param([("Upgrade", "websocket"), ("Connection", "keep-alive")], id="keep-alive"),
         pytest.param([("Upgrade", "h2c"), ("Connection", "Upgrade")], id="another protocol"),
+        pytest.param([("Connection", "close")], id="close"),
+        pytest.param([("Upgrade", "websocket"), ("Connection", "close")], id="close, no Upgrade"),
+        pytest.param(
+            [("Upgrade", "h2c"), ("Connection", "Upgrade, close")], id="another protocol, close"
+        ),
     ],
 )
 def test_who_asks_for_no_upgrade_is_told_to(

@@ -50,7 +50,7 @@ class Tokens:
 
     @falcon.before(validate_body, TokenCreate)
     async def on_post(self, req: Request, resp: Response, body: TokenCreate) -> None:
-        """Log in: create_token."""
+        """create_token: log in."""
         session: AsyncSession = req.context.session
         user = await session.scalar(select(User).where(User.email == body.email))
         await session.commit()  # nothing is held while the password is verified
@@ -80,13 +80,6 @@ async def authenticate(req: Request, resp: Response, resource: Any, params: dict
     The resource has an Authenticator, `auth`.
     """
     req.context.user, _ = await resource.auth.identify(req, req.context.session)
-
-
-async def confirm_caller(req: Request) -> None:
-    """Raise 401 when the caller has been deleted since it was authenticated."""
-    user_id = req.context.user.id
-    if await req.context.session.get(User, user_id, populate_existing=True) is None:
-        raise InvalidToken
 
 
 async def lock_caller(session: AsyncSession, user_id: int, *, to_change: bool = False) -> User:

@@ -26,7 +26,7 @@ class Echo:
         raise UpgradeRequired
 
     async def on_websocket(self, req: Request, ws: WebSocket) -> None:
-        """Send every message back, until the client is gone."""
+        """echo: send every message back, until the client is gone."""
         with self._sockets.place():
             await accept(req, ws)
             while True:
@@ -57,7 +57,7 @@ class Events:
         raise UpgradeRequired
 
     async def on_websocket(self, req: Request, ws: WebSocket) -> None:
-        """Tell of every change: watch_events."""
+        """watch_events: tell of every change."""
         async with self._sessions() as session:  # a socket holds no connection to the database
             _, claims = await self._auth.identify(req, session)
         query = read_query(req, FeedQuery)

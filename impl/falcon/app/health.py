@@ -18,11 +18,11 @@ class Health:
         self._sessions = sessions
 
     async def on_get_liveness(self, req: Request, resp: Response) -> None:
-        """Tell that the process serves requests: liveness."""
+        """liveness: tell that the process serves requests."""
         resp.media = {"status": "ok"}
 
     async def on_get_readiness(self, req: Request, resp: Response) -> None:
-        """Tell whether the database answers: readiness."""
+        """readiness: tell whether the database answers."""
         probe = asyncio.create_task(self._probe())
         # Not asyncio.timeout: a driver that is cancelled may itself wait for a dead database.
         done, _ = await asyncio.wait({probe}, timeout=PROBE_SECONDS)

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import schemas
-from app.auth import Authenticator, authenticate, confirm_caller, lock_caller
+from app.auth import Authenticator, authenticate, lock_caller
 from app.conditional import answer, check_preconditions
 from app.feed import Feed
 from app.models import Item, ItemTag, utc_now
@@ -18,12 +18,10 @@ from app.preconditions import etag
 from app.validation import read_query, validate_body
 
 
-async def get_item_or_404(req: Request, item_id: int) -> Item:
-    """Return an item; raise 404 when there is none, 401 when it went with the caller."""
-    item: Item | None = await req.context.session.get(Item, item_id)
+async def get_item_or_404(session: AsyncSession, item_id: int) -> Item:
+    """Return an item; raise 404 when there is none."""
+    item = await session.get(Item, item_id)
     if item is None:
-        # On PostgreSQL each statement sees what others have committed by then.
-        await confirm_caller(req)
         raise falcon.HTTPNotFound
     return item
 
@@ -32,7 +30,7 @@ async def require_owner(
     req: Request, resp: Response, resource: object, params: dict[str, Any]
 ) -> None:
     """Raise 404 unless the item of the path is there, 403 unless it is the caller's (a hook)."""
-    item = await get_item_or_404(req, params["item_id"])
+    item = await get_item_or_404(req.context.session, params["item_id"])
     if item.owner_id != req.context.user.id:
         raise falcon.HTTPForbidden
 
@@ -47,7 +45,7 @@ class Items:
 
     @falcon.before(validate_body, schemas.ItemCreate)
     async def on_post(self, req: Request, resp: Response, body: schemas.ItemCreate) -> None:
-        """Make an item of one's own: create_item."""
+        """create_item: make an item of one's own."""
         owner_id, now = req.context.user.id, utc_now()
         writing = WritingTransaction(req.context.session, self._feed)
         async with writing as session:
@@ -63,7 +61,7 @@ class Items:
         resp.media = created
 
     async def on_get(self, req: Request, resp: Response) -> None:
-        """List items, a page at a time: list_items."""
+        """list_items: list items, a page at a time."""
         query = read_query(req, schemas.ItemQuery)
         rows = select(Item)
         if query.owner_id is not None:
@@ -75,8 +73,8 @@ class Items:
         await answer_page(req, resp, query, rows, schemas.Item)
 
     async def on_get_item(self, req: Request, resp: Response, item_id: int) -> None:
-        """Read an item: get_item."""
-        item = await get_item_or_404(req, item_id)
+        """get_item: read an item."""
+        item = await get_item_or_404(req.context.session, item_id)
         answer(req, resp, item, schemas.Item.model_validate(item))
 
     @falcon.before(require_owner)
@@ -84,7 +82,7 @@ class Items:
     async def on_put_item(
         self, req: Request, resp: Response, item_id: int, body: schemas.ItemCreate
     ) -> None:
-        """Replace an item; what is left out returns to its default: replace_item."""
+        """replace_item: replace an item; what is left out returns to its default."""
         await self._change(req, resp, item_id, body.model_dump())
 
     @falcon.before(require_owner)
@@ -92,12 +90,12 @@ class Items:
     async def on_patch_item(
         self, req: Request, resp: Response, item_id: int, body: schemas.ItemPatch
     ) -> None:
-        """Change some of an item: update_item."""
+        """update_item: change some of an item."""
         await self._change(req, resp, item_id, body.changes())
 
     @falcon.before(require_owner)
     async def on_delete_item(self, req: Request, resp: Response, item_id: int) -> None:
-        """Delete an item: delete_item."""
+        """delete_item: delete an item."""
         owner_id = req.context.user.id
         writing = WritingTransaction(req.context.session, self._feed)
         async with writing as session:

@@ -48,7 +48,7 @@ class Users:
 
     @falcon.before(validate_body, schemas.UserCreate)
     async def on_post(self, req: Request, resp: Response, body: schemas.UserCreate) -> None:
-        """Sign up: create_user."""
+        """create_user: sign up."""
         password_hash = await asyncio.wrap_future(hash_password(body.password))
         now = utc_now()
         user = User(
@@ -71,19 +71,19 @@ class Users:
 
     @falcon.before(authenticate)
     async def on_get(self, req: Request, resp: Response) -> None:
-        """List users, a page at a time: list_users."""
+        """list_users: list users, a page at a time."""
         query = read_query(req, schemas.PageQuery)
         await answer_page(req, resp, query, select(User), schemas.User)
 
     @falcon.before(authenticate)
     async def on_get_me(self, req: Request, resp: Response) -> None:
-        """Read one's own account: get_current_user."""
+        """get_current_user: read one's own account."""
         user: User = req.context.user
         answer(req, resp, user, schemas.User.model_validate(user))
 
     @falcon.before(authenticate)
     async def on_get_user(self, req: Request, resp: Response, user_id: int) -> None:
-        """Read a user: get_user."""
+        """get_user: read a user."""
         user = await get_user_or_404(req.context.session, user_id)
         answer(req, resp, user, schemas.User.model_validate(user))
 
@@ -93,7 +93,7 @@ class Users:
     async def on_put_user(
         self, req: Request, resp: Response, user_id: int, body: schemas.UserReplace
     ) -> None:
-        """Replace one's name and address, and the password if there is one: replace_user."""
+        """replace_user: replace one's name and address, and the password if there is one."""
         await self._change(req, resp, user_id, body.changes())
 
     @falcon.before(authenticate)
@@ -102,13 +102,13 @@ class Users:
     async def on_patch_user(
         self, req: Request, resp: Response, user_id: int, body: schemas.UserPatch
     ) -> None:
-        """Change some of one's account: update_user."""
+        """update_user: change some of one's account."""
         await self._change(req, resp, user_id, body.changes())
 
     @falcon.before(authenticate)
     @falcon.before(require_self)
     async def on_delete_user(self, req: Request, resp: Response, user_id: int) -> None:
-        """Delete one's account, and one's items with it: delete_user."""
+        """delete_user: delete one's account, and one's items with it."""
         writing = WritingTransaction(req.context.session, self._feed)
         async with writing as session:
             user = await lock_caller(session, user_id, to_change=True)

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+_HANDSHAKES = ('"WebSocket', "returned without completing handshake")
+
 
 def logging_config(level: str) -> dict[str, Any]:
     """Return the configuration for `logging.config.dictConfig`."""
@@ -42,5 +44,6 @@ def uvicorn_filter() -> Callable[[logging.LogRecord], bool]:
 
 def _is_no_handshake(record: logging.LogRecord) -> bool:
     record.__dict__.pop("color_message", None)
-    # Contract: uvicorn would log a handshake's query, where some send their token.
-    return '"WebSocket' not in str(record.msg)
+    # Contract: uvicorn would log a handshake's query, where some send their token, and each
+    # refusal as an error (Kludex/uvicorn#3138).
+    return not any(words in str(record.msg) for words in _HANDSHAKES)

@@ -65,7 +65,11 @@ class _Exchange:
             self.status = 101
         elif message["type"] == "http.response.body" and self._is_head:
             message = {**message, "body": b""}
-        await self._send(message)
+        try:
+            await self._send(message)
+        except OSError:  # ASGI's for a client that has gone: nobody waits for the answer
+            if message["type"] == "websocket.send":
+                raise  # Starlette makes a WebSocketDisconnect of it
 
     def log(self) -> None:
         fields = {

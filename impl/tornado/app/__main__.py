@@ -21,6 +21,7 @@ from app.services import Services, open_services
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STOP_SECONDS = 3
+BACKLOG = 2048  # with Tornado's 128, a burst of clients waits a second to connect again
 
 
 def main() -> None:
@@ -30,7 +31,7 @@ def main() -> None:
     except ValidationError as error:
         sys.exit("\n".join(map(_explain, error.errors())))
     logging.config.dictConfig(logging_config(settings.log_level))
-    sockets = bind_sockets(settings.port, settings.host)
+    sockets = bind_sockets(settings.port, settings.host, backlog=BACKLOG)
     parent = fork(settings.workers, sockets) if settings.workers > 1 else None
     asyncio.run(serve(settings, sockets, parent))
 
