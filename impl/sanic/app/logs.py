@@ -38,7 +38,7 @@ def logging_config(level: str) -> dict[str, Any]:
 def init_logs(app: App) -> None:
     """Log each request when it is answered, a websocket's when it begins."""
 
-    @app.on_request
+    @app.middleware("request", priority=2)
     async def start_clock(request: Request) -> None:
         request.ctx.started = time.perf_counter()
 

@@ -8,7 +8,7 @@ from app.context import App, Request
 def init_sessions(app: App) -> None:
     """Give each request a session, and take it back before the response is sent."""
 
-    @app.on_request
+    @app.middleware("request", priority=1)  # before those of blueprints
     async def open_session(request: Request) -> None:
         request.ctx.session = request.app.ctx.sessions()
 
