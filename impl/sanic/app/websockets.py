@@ -77,7 +77,7 @@ class Websocket(WebsocketImplProtocol):
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await super().close(code, reason)
-                self.resume_frames()
+                self.resume_reading()
                 await self.wait_for_connection_lost()
         except TimeoutError:
             self.drop()
@@ -86,13 +86,36 @@ class Websocket(WebsocketImplProtocol):
         """End the connection of a handler that was cancelled, as the server stops."""
         # Contract: Sanic would close with 1000, and hear no more from the client.
         super().end_connection(GOING_AWAY, reason)
-        if self.io_proto and self.io_proto.transport:
-            self.io_proto.transport.resume_reading()
+        self.resume_reading()
 
     def drop(self) -> None:
         """Cut off a client that has stopped to read."""
         if self.io_proto is not None:
             SanicProtocol.abort(self.io_proto)
+
+    def data_received(self, data: bytes) -> None:
+        """Take some of what the client sends, and read no further until it is dealt with."""
+        # Contract: Sanic would read on while the handler falls behind.
+        if self.io_proto is not None and self.io_proto.transport is not None:
+            self.io_proto.transport.pause_reading()
+        self.ws_proto.receive_data(data)
+        answers, events = self.ws_proto.data_to_send(), self.ws_proto.events_received()
+        self._receiver = asyncio.create_task(self.async_data_received(answers, events))
+
+    async def async_data_received(self, data_to_send: Any, events_to_process: Any) -> None:
+        """Answer what asks for an answer, hand on the messages, and read further."""
+        await super().async_data_received(data_to_send, events_to_process)
+        self.resume_reading()
+
+    def pause_frames(self) -> bool:
+        """Leave pauses to data_received."""
+        return False
+
+    def resume_reading(self) -> None:
+        """Hear from the client again."""
+        transport = self.io_proto and self.io_proto.transport
+        if transport and not transport.is_closing():
+            transport.resume_reading()
 
     async def process_events(self, events: Sequence[Event]) -> None:
         """Take what the client has sent before the Close."""
