@@ -30,6 +30,7 @@ def logging_config(level: str) -> dict[str, Any]:
             "app": {"level": level},
             # Contract: at DEBUG Sanic would log every websocket frame, tokens among them.
             "sanic": {"level": "INFO"},
+            "sanic.websockets": {"level": "WARNING"},
         },
         "root": {"level": "WARNING", "handlers": ["stderr"]},
     }
