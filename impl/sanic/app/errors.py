@@ -1,6 +1,7 @@
 """Problems (RFC 9457), and the handler that turns exceptions into them."""
 
 import logging
+from asyncio import CancelledError
 from typing import Any
 
 from sanic import HTTPResponse, empty, json
@@ -29,6 +30,7 @@ _STATUS = {
     "unavailable": (503, "Service unavailable"),
 }
 _SLUGS = {status: slug for slug, (status, _) in reversed(_STATUS.items())}
+CLIENT_GONE = 499  # in the access log only
 _CHALLENGE = 'Bearer realm="api"'
 
 
@@ -98,11 +100,13 @@ def unavailable() -> Problem:
 class ProblemHandler(ErrorHandler):
     """Answers every exception with its problem."""
 
-    def default(self, request: Any, exception: BaseException) -> HTTPResponse:
+    def default(self, request: Any, exception: Exception) -> HTTPResponse:
         """Return the response to an exception."""
+        if isinstance(exception, CancelledError):  # nobody is there to read it
+            return empty(CLIENT_GONE)
         if isinstance(exception, MethodNotAllowed):
             return self._answer_other_method(request)
-        if isinstance(exception, Exception) and is_unreachable(exception):
+        if is_unreachable(exception):
             logger.warning("the database does not answer", extra={"request_id": request.id})
             return unavailable().response()
         self.log(request, exception)
@@ -117,7 +121,7 @@ class ProblemHandler(ErrorHandler):
         return Problem("method-not-allowed", headers).response()
 
     @staticmethod
-    def log(request: Any, exception: BaseException) -> None:
+    def log(request: Any, exception: Exception) -> None:
         """Log what nobody foresaw; a refusal has its line in the access log."""
         # Contract: Sanic would log the query, where some send their token.
         if not isinstance(exception, SanicException) or exception.status_code == 500:
@@ -125,7 +129,7 @@ class ProblemHandler(ErrorHandler):
             logger.error("unhandled exception", exc_info=exception, extra=extra)
 
 
-def _problem_of(exception: BaseException) -> Problem:
+def _problem_of(exception: Exception) -> Problem:
     if isinstance(exception, Problem):
         return exception
     # Contract: Sanic would answer with a text of its own.

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from sanic import Blueprint
-from sanic.exceptions import SanicException
+from sanic.exceptions import RequestCancelled, SanicException
 from sanic.http.http1 import Http
 from sanic.models.server_types import ConnInfo
 from sanic.signals import Event
@@ -90,6 +90,8 @@ async def admit_to_feed(request: Request) -> None:
     except FeedClosed as error:
         raise invalid_token() from error
     place.callback(feed.unsubscribe, request.ctx.subscription)
+    if request.conn_info and request.conn_info.lost:  # meanwhile
+        raise RequestCancelled
 
 
 def require_upgrade(request: Request) -> None:

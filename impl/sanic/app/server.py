@@ -21,6 +21,19 @@ class Protocol(WebSocketProtocol):
         self._task = task
         self._data_received.set()
 
+    def close_if_idle(self) -> bool:
+        """Close, as the server stops; a connection with a request in flight once it is answered."""
+        # Contract: Sanic would go on to take requests from it.
+        if self._http is not None:
+            self._http.keep_alive = False
+        return bool(super().close_if_idle())
+
+    def abort(self) -> None:
+        """Give up a request for which the stopping server has no more time."""
+        if self._task is not None:
+            self._task.cancel()
+        super().abort()
+
     async def receive_more(self) -> None:
         """Wait for more of a request; stop when the client has gone."""
         if not self._is_lost:
