@@ -124,7 +124,11 @@ class ProblemHandler(ErrorHandler):
     def log(request: Any, exception: Exception) -> None:
         """Log what nobody foresaw; a refusal has its line in the access log."""
         # Contract: Sanic would log the query, where some send their token.
-        if not isinstance(exception, SanicException) or exception.status_code == 500:
+        status, is_quiet = (
+            getattr(exception, "status_code", 500),
+            getattr(exception, "quiet", False),
+        )
+        if status >= 500 and not is_quiet:
             extra = {"request_id": request.id}
             logger.error("unhandled exception", exc_info=exception, extra=extra)
 

@@ -54,7 +54,7 @@ async def tell(websocket: Websocket, subscription: Subscription) -> None:
             await websocket.send(message)
     except FeedClosed as end:
         await websocket.close(end.code)
-    except (SanicException, TimeoutError):  # the client is gone, or has stopped to read
+    except SanicException:  # the client is gone, or has stopped to read
         pass
     except Exception:
         logger.exception("the feed of user %d failed", subscription.user_id)

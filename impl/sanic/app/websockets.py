@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sanic import Request
+from sanic.exceptions import WebsocketClosed
 from sanic.server.protocols.base_protocol import SanicProtocol
 from sanic.server.websockets.impl import WebsocketImplProtocol
 from websockets.protocol import Event
@@ -67,9 +68,9 @@ class Websocket(WebsocketImplProtocol):
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await super().send(message)
-        except TimeoutError:
+        except TimeoutError as error:
             self.drop()
-            raise
+            raise WebsocketClosed from error
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Send a Close, and wait for the client to end the connection."""
