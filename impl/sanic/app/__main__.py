@@ -7,8 +7,9 @@ from pydantic_core import ErrorDetails
 from sanic import Sanic
 from sanic.worker.loader import AppLoader
 
+from app.context import App
 from app.main import create_app
-from app.server import Protocol
+from app.server import Manager, Protocol
 
 BACKLOG = 2048
 
@@ -33,7 +34,13 @@ def main() -> None:
     if settings.workers == 1:
         Sanic.serve_single(app)
     else:
+        app.main_process_ready(exchange_manager)
         Sanic.serve(app, app_loader=loader)  # each worker is a new process, and loads its own
+
+
+def exchange_manager(app: App) -> None:
+    """Have the workers managed by ours; Sanic has no setting for it."""
+    app.manager.__class__ = Manager
 
 
 def _explain(error: ErrorDetails) -> str:

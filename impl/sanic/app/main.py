@@ -19,7 +19,7 @@ from app.sessions import init_sessions
 from app.validation import MAX_BODY_BYTES
 from app.websockets import MAX_MESSAGE_BYTES, Sockets
 
-STOP_SECONDS = 3.0
+STOP_SECONDS = 2.0
 
 
 def create_app(settings: Settings | None = None) -> App:

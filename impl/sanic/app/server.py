@@ -1,4 +1,4 @@
-"""Sanic's server, whose handlers run to their end, and whose websockets end as they should."""
+"""Sanic's server, which lets handlers and websockets come to their end, and stops when told to."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from sanic.exceptions import RequestCancelled
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 from sanic.server.websockets.impl import WebsocketImplProtocol
+from sanic.worker.manager import WorkerManager
 
 from app.websockets import Websocket, offered_token
 
@@ -55,3 +56,16 @@ class Protocol(WebSocketProtocol):
         websocket: WebsocketImplProtocol = await super().websocket_handshake(request, subprotocols)
         websocket.__class__ = Websocket  # there is no setting for it
         return websocket
+
+
+class Manager(WorkerManager):
+    """The main process of several workers."""
+
+    def _all_workers_ack(self) -> bool:
+        # Contract: Sanic, told to stop while a worker starts, would wait for it without end.
+        return self._shutting_down or bool(super()._all_workers_ack())
+
+    def join(self) -> None:
+        """Wait for the workers to end, those too that started when others were told to stop."""
+        self.shutdown()
+        super().join()
