@@ -1,0 +1,1 @@
+"""The users and items service on Sanic."""

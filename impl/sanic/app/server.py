@@ -1,0 +1,71 @@
+"""Sanic's server, which lets handlers and websockets come to their end, and stops when told to."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sanic.exceptions import RequestCancelled
+from sanic.server.protocols.websocket_protocol import WebSocketProtocol
+from sanic.server.websockets.impl import WebsocketImplProtocol
+from sanic.worker.manager import WorkerManager
+
+from app.websockets import Websocket, offered_token
+
+
+class Protocol(WebSocketProtocol):
+    """One client's connection."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let the handler of a client that has gone run to its end."""
+        # Contract: Sanic would cancel it, perhaps in the midst of a transaction.
+        task, self._task = self._task, self._task if self.websocket else None
+        super().connection_lost(exc)
+        self._task = task
+        self._data_received.set()
+
+    def close_if_idle(self) -> bool:
+        """Close, as the server stops; a connection with a request in flight once it is answered."""
+        # Contract: Sanic would go on to take requests from it.
+        if self._http is not None:
+            self._http.keep_alive = False
+        return bool(super().close_if_idle())
+
+    def abort(self) -> None:
+        """Give up a request for which the stopping server has no more time."""
+        if self._task is not None:
+            self._task.cancel()
+        super().abort()
+
+    async def receive_more(self) -> None:
+        """Wait for more of a request; stop when the client has gone."""
+        if not self._is_lost:
+            await super().receive_more()
+        if self._is_lost:
+            raise RequestCancelled
+
+    @property
+    def _is_lost(self) -> bool:
+        return self.conn_info is not None and self.conn_info.lost
+
+    async def websocket_handshake(
+        self, request: Any, subprotocols: Sequence[str] | None = None
+    ) -> WebsocketImplProtocol:
+        """Complete the handshake."""
+        # Contract: Sanic would refuse a client that offers none of a route's subprotocols.
+        offers_bearer = offered_token(request) is not None
+        subprotocols = ["bearer"] if offers_bearer else None
+        websocket: WebsocketImplProtocol = await super().websocket_handshake(request, subprotocols)
+        websocket.__class__ = Websocket  # there is no setting for it
+        return websocket
+
+
+class Manager(WorkerManager):
+    """The main process of several workers."""
+
+    def _all_workers_ack(self) -> bool:
+        # Contract: Sanic, told to stop while a worker starts, would wait for it without end.
+        return self._shutting_down or bool(super()._all_workers_ack())
+
+    def join(self) -> None:
+        """Wait for the workers to end, those too that started when others were told to stop."""
+        self.shutdown()
+        super().join()
