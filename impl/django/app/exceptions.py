@@ -82,7 +82,8 @@ class Problem(APIException):
         return JsonResponse(
             self.members,
             status=self.status_code,
-            headers={**self.headers, "Content-Type": "application/problem+json"},
+            headers=self.headers,
+            content_type="application/problem+json",
         )
 
 
@@ -135,17 +136,17 @@ def problem_of_database(error: Exception) -> Problem | None:
     return unavailable() if isinstance(error, Error) and _is_unreachable(error) else None
 
 
-def bad_request(_request: HttpRequest, _error: Exception) -> JsonResponse:
+def bad_request(_request: HttpRequest, exception: Exception) -> JsonResponse:
     """Answer what Django itself does not understand."""
     return Problem("malformed-json").response()
 
 
-def forbidden(_request: HttpRequest, _error: Exception) -> JsonResponse:
+def forbidden(_request: HttpRequest, exception: Exception) -> JsonResponse:
     """Answer what Django itself forbids."""
     return Problem("forbidden").response()
 
 
-def page_not_found(_request: HttpRequest, _error: Exception) -> JsonResponse:
+def page_not_found(_request: HttpRequest, exception: Exception) -> JsonResponse:
     """Say that there is no such route."""
     return Problem("not-found").response()
 

@@ -83,7 +83,10 @@ class StrictChoiceField(serializers.ChoiceField):
 class UniqueListField(serializers.ListField):
     """A list without repetitions, of at most `max_items` members."""
 
-    default_error_messages = {"max_items": "Too many items.", "unique_items": "Not unique."}
+    default_error_messages = {
+        "max_items": "Too many items.",
+        "unique_items": "Not unique.",
+    }
 
     def __init__(self, *, max_items: int, **options: Any) -> None:
         super().__init__(**options)

@@ -34,6 +34,8 @@ def logging_config(level: str) -> dict[str, Any]:
             "events": {"level": level},
             # Contract: at DEBUG uvicorn would log every header and frame, tokens among them.
             "uvicorn": {"level": "INFO"},
+            # Contract: uvicorn would log every request's query; app.access does not.
+            "uvicorn.access": {"handlers": [], "propagate": False},
             # Contract: Django would mail errors, write in its own form, and log every 4xx again.
             "django": {"level": "WARNING", "handlers": [], "propagate": True},
             "django.request": {"level": "ERROR"},

@@ -56,7 +56,10 @@ class HandshakeMiddleware(BaseMiddleware):
                 status = 101
             elif message["type"] == "websocket.http.response.start":
                 status = message["status"]
-                own = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+                own = [
+                    (b"x-request-id", request_id.encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
                 message = {**message, "headers": [*message["headers"], *own]}
             await send(message)
 

@@ -1,6 +1,7 @@
 """Bodies, checked in the contract's order."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from io import BytesIO
 from typing import Any, BinaryIO
 
@@ -15,6 +16,8 @@ MAX_BODY_BYTES = 65_536
 
 class Request(DRFRequest):
     """DRF's request, whose body is checked even where there is none."""
+
+    reading: ExitStack  # ends the reading transaction
 
     @property
     def stream(self) -> BinaryIO:

@@ -1,6 +1,6 @@
 """DRF's views in the order of the contract's checks."""
 
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import Any
 
 from django.db.models import QuerySet
@@ -8,7 +8,6 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.mixins import ListModelMixin
-from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request as DRFRequest
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
@@ -16,7 +15,6 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from app.conditional import check_preconditions, is_not_modified
-from app.database import one_moment
 from app.exceptions import invalid, invalid_token
 from app.fields import PageQuery
 from app.models import Resource
@@ -29,12 +27,23 @@ from users.models import User
 class PlainView(APIView):
     """A view whose OPTIONS tells the methods, and whose body is checked also when it is empty."""
 
-    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> DRFRequest:
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
+        """Answer; `reading` ends the reading transaction that authentication begins."""
+        with ExitStack() as self.reading:
+            return super().dispatch(request, *args, **kwargs)
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         """Return DRF's request."""
         given = super().initialize_request(request, *args, **kwargs)
-        return Request(
-            request, given.parsers, given.authenticators, given.negotiator, given.parser_context
+        made = Request(
+            request,
+            given.parsers,
+            given.authenticators,
+            given.negotiator,
+            given.parser_context,
         )
+        made.reading = self.reading
+        return made
 
     def options(self, request: DRFRequest, *args: Any, **kwargs: Any) -> Response:
         """Answer with Allow, which DRF gives every response."""
@@ -55,12 +64,6 @@ class ResourceViewSet(ListModelMixin, PlainView, GenericViewSet):
     query_class: type[Serializer] = PageQuery
     resource: Resource  # of the path, as the reading transaction saw it
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
-        """Answer; a read sees caller and resources at one moment."""
-        is_read = request.method in {"GET", "HEAD"}
-        with one_moment() if is_read else nullcontext():
-            return super().dispatch(request, *args, **kwargs)
-
     def initial(self, request: DRFRequest, *args: Any, **kwargs: Any) -> None:
         """Refuse for method, token, resource or owner, before the body is looked at."""
         # Contract: DRF would ask for a token before it looks at the method.
@@ -68,10 +71,11 @@ class ResourceViewSet(ListModelMixin, PlainView, GenericViewSet):
             raise MethodNotAllowed(request.method)
         if request.method == "OPTIONS":
             return
-        with one_moment() if request.method not in SAFE_METHODS else nullcontext():
-            super().initial(request, *args, **kwargs)
-            if self.detail:
-                self.resource = self.get_object()
+        super().initial(request, *args, **kwargs)
+        if self.detail:
+            self.resource = self.get_object()
+        if request.method not in {"GET", "HEAD"}:
+            self.reading.close()  # no transaction stays open while a body is read or hashed
 
     @cached_property
     def query(self) -> dict[str, Any]:

@@ -1,0 +1,203 @@
+"""The websockets: an echo, and the change feed."""
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+from channels.db import database_sync_to_async
+from channels.exceptions import StopConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.apps import apps
+from django.http import QueryDict
+from rest_framework import serializers
+
+from app.authentication import authenticate_field
+from app.bodies import Message, Receive, Send
+from app.exceptions import Problem, invalid, invalid_token, problem_of_database
+from app.feed_messages import CLOSE_UNSUPPORTED_DATA, FeedClosed
+from app.fields import MAX_ID, QueryIntegerField
+from events.feed import Subscription
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 30.0  # with a client that takes neither a message nor its Close
+INTERNAL_ERROR = 1011  # RFC 6455 section 7.4.1
+
+
+class SocketConsumer(AsyncWebsocketConsumer):
+    """A websocket that has a place, and is refused with a problem before it is accepted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_open = self._has_place = False
+        self._conversation: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Hold the conversation; whatever ends it frees the place."""
+        self._conversation = asyncio.create_task(super().__call__(scope, receive, send))
+        try:
+            await asyncio.wait([self._conversation])
+        finally:
+            self._conversation.cancel()
+            self.leave()
+        if not self._conversation.cancelled():
+            self._conversation.result()
+
+    async def dispatch(self, message: Message) -> None:
+        """Handle a message; what fails ends the socket."""
+        try:
+            await super().dispatch(message)
+        except StopConsumer:
+            raise
+        except (OSError, TimeoutError):  # the client is gone, or has stopped to read
+            raise StopConsumer from None
+        # Contract: Channels would leave exceptions to the server, and the client without a Close.
+        except Exception as error:
+            await self._fail(error)
+            raise StopConsumer from None
+
+    async def accept_with_bearer(self) -> None:
+        """Complete the handshake, if there is a place left."""
+        apps.get_app_config("events").sockets.take_place()
+        self._has_place = True
+        await self.prepare()
+        await self.accept("bearer" if self.offers_bearer else None)
+        self._is_open = True
+
+    async def prepare(self) -> None:
+        """Do what is needed before the handshake is completed."""
+
+    def leave(self) -> None:
+        """Free what the socket holds."""
+        if self._has_place:
+            apps.get_app_config("events").sockets.free_place()
+
+    @property
+    def offers_bearer(self) -> bool:
+        """Whether the handshake offers the subprotocol `bearer` first."""
+        return self.scope["subprotocols"][:1] == ["bearer"]
+
+    async def send(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Send a message, in a bounded time."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await super().send(text_data, bytes_data)
+
+    def give_up(self) -> None:
+        """End the conversation with a client that does not take what it is sent."""
+        if self._conversation is not None:
+            self._conversation.cancel()
+
+    async def _fail(self, error: Exception) -> None:
+        problem = error if isinstance(error, Problem) else problem_of_database(error)
+        if problem is None:
+            logger.error("a websocket failed", exc_info=error)
+        if self._is_open:
+            await self.close(INTERNAL_ERROR)
+        else:
+            await self._refuse(problem or Problem("internal-error"))
+
+    async def _refuse(self, problem: Problem) -> None:
+        # Contract: Channels would refuse with 403 and nothing else.
+        fields = {"Content-Type": "application/problem+json", **problem.headers}
+        headers = [(name.lower().encode(), value.encode()) for name, value in fields.items()]
+        start = {"status": problem.status_code, "headers": headers}
+        await self.base_send({"type": "websocket.http.response.start", **start})
+        body = json.dumps(problem.members).encode()
+        await self.base_send({"type": "websocket.http.response.body", "body": body})
+
+
+class UnknownPathConsumer(SocketConsumer):
+    """A path that has no websocket."""
+
+    async def connect(self) -> None:
+        """Refuse."""
+        raise Problem("not-found")
+
+
+class EchoConsumer(SocketConsumer):
+    """Send every message back."""
+
+    async def connect(self) -> None:
+        """Accept."""
+        await self.accept_with_bearer()
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Return a message."""
+        await self.send(text_data, bytes_data)
+
+
+class FeedQuery(serializers.Serializer):
+    """Where the change feed starts: behind event `after`, or behind the newest."""
+
+    after = QueryIntegerField(min_value=0, max_value=MAX_ID, required=False)
+
+
+class EventsConsumer(SocketConsumer):
+    """Tell of every change, from where the client left off."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._subscription: Subscription | None = None
+        self._telling: asyncio.Task[None] | None = None
+
+    async def connect(self) -> None:
+        """Accept a client with a valid token."""
+        self._claims = await database_sync_to_async(authenticate_field)(self._authorization)
+        query = FeedQuery(data=QueryDict(self.scope["query_string"]).dict())
+        if not query.is_valid():
+            raise invalid(query.errors, "query")
+        self._after = query.validated_data.get("after")
+        await self.accept_with_bearer()
+        self._telling = asyncio.create_task(self._tell())
+
+    async def prepare(self) -> None:
+        """Open the subscription; raise 401 when the caller is gone meanwhile."""
+        feed = apps.get_app_config("events").feed
+        try:
+            self._subscription = await feed.subscribe(
+                self._claims.user_id,
+                expires_at=self._claims.expires_at,
+                after=self._after,
+            )
+        except FeedClosed:
+            raise invalid_token() from None
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Take a command; waits while earlier ones have not been answered."""
+        if text_data is None:
+            await self.close(CLOSE_UNSUPPORTED_DATA)
+            return
+        taking = asyncio.create_task(self._subscription.handle(text_data))
+        await asyncio.wait([taking, self._telling], return_when=asyncio.FIRST_COMPLETED)
+        taking.cancel()
+
+    def leave(self) -> None:
+        """Forget the subscription too."""
+        super().leave()
+        if self._telling is not None:
+            self._telling.cancel()
+        if self._subscription is not None:
+            apps.get_app_config("events").feed.unsubscribe(self._subscription)
+
+    @property
+    def _authorization(self) -> str:
+        """The Authorization field, or the token that a browser sends as a subprotocol."""
+        fields = dict(self.scope["headers"])
+        authorization: str = fields.get(b"authorization", b"").decode("latin-1")
+        if not authorization and self.offers_bearer:
+            return "Bearer " + "".join(self.scope["subprotocols"][1:2])
+        return authorization
+
+    async def _tell(self) -> None:
+        """Send the subscription's messages until it ends."""
+        try:
+            while True:
+                await self.send(await anext(self._subscription))
+        except FeedClosed as end:
+            await self.close(end.code)
+        except (OSError, TimeoutError):  # the client is gone, or has stopped to read
+            self.give_up()
+        except Exception:
+            logger.exception("a feed failed")
+            await self.close(INTERNAL_ERROR)
