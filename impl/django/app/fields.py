@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.validators import RegexValidator
 from rest_framework import serializers
@@ -71,7 +71,7 @@ class StrictIntegerField(serializers.IntegerField):
 class StrictChoiceField(serializers.ChoiceField):
     """One of some strings."""
 
-    default_error_messages = {"invalid": "Not a valid string."}
+    default_error_messages: ClassVar = {"invalid": "Not a string."}
 
     def to_internal_value(self, data: Any) -> Any:
         """Return the choice."""
@@ -83,10 +83,7 @@ class StrictChoiceField(serializers.ChoiceField):
 class UniqueListField(serializers.ListField):
     """A list without repetitions, of at most `max_items` members."""
 
-    default_error_messages = {
-        "max_items": "Too many items.",
-        "unique_items": "Not unique.",
-    }
+    default_error_messages: ClassVar = {"max_items": "Too many.", "unique_items": "Not unique."}
 
     def __init__(self, *, max_items: int, **options: Any) -> None:
         super().__init__(**options)

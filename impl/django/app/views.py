@@ -79,7 +79,7 @@ class ResourceViewSet(ListModelMixin, PlainView, GenericViewSet):
 
     @cached_property
     def query(self) -> dict[str, Any]:
-        """The query's parameters; of one given twice the last wins."""
+        """Return the query's parameters; of one given twice the last wins."""
         query = self.query_class(data=self.request.query_params.dict())
         if not query.is_valid():
             raise invalid(query.errors, "query")

@@ -102,6 +102,7 @@ REST_FRAMEWORK = {
     "URL_FORMAT_OVERRIDE": None,
     # No JSON text can spell a lone surrogate: so no unknown member has this name.
     "NON_FIELD_ERRORS_KEY": "\udfff",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 
 USE_TZ = True

@@ -12,6 +12,9 @@ from users.views import CreateToken, UserViewSet
 
 register_converter(IdConverter, "id")
 
+admin.site.site_header = "Rosetta"
+admin.site.site_url = None  # the service has no pages of its own
+
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("users", UserViewSet)
 router.register("items", ItemViewSet)

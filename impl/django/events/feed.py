@@ -25,7 +25,6 @@ from app.feed_messages import (
     Command,
     FeedClosed,
     FeedEvent,
-    feed_event,
     read_command,
     ready,
 )

@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group, Permission, PermissionsMixin
 from django.db import models
 
 from app.models import Resource
-from events.outbox import writing
+from events.outbox import Outbox, writing
 from users.validators import validate_email, validate_name
 
 
@@ -76,14 +76,12 @@ class User(Resource, AbstractBaseUser, PermissionsMixin):
         """Keep the e-mail address as every implementation does: in lower case."""
         self.email = self.email.lower()
 
-    def delete(self, **options: Any) -> tuple[int, dict[str, int]]:
-        """Delete the user behind all their items."""
-        with writing() as outbox:
-            items = self.items.select_for_update().order_by("pk")
-            for item in items:
-                outbox.tell("deleted", item)
-            items.delete()
-            return super().delete(**options)
+    def delete_related(self, outbox: Outbox) -> None:
+        """Delete the user's items."""
+        items = self.items.select_for_update().order_by("pk")
+        for item in items:
+            outbox.tell("deleted", item)
+        items.delete()
 
 
 class Staff(models.Model):
