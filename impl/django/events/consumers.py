@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from contextlib import ExitStack
 from typing import Any
 
 from channels.db import database_sync_to_async
@@ -17,7 +18,7 @@ from app.bodies import Message, Receive, Send
 from app.exceptions import Problem, invalid, invalid_token, problem_of_database
 from app.feed_messages import CLOSE_UNSUPPORTED_DATA, FeedClosed
 from app.fields import MAX_ID, QueryIntegerField
-from events.feed import Subscription
+from events.feed import Feed
 
 logger = logging.getLogger(__name__)
 
@@ -30,17 +31,24 @@ class SocketConsumer(AsyncWebsocketConsumer):
 
     def __init__(self) -> None:
         super().__init__()
-        self._is_open = self._has_place = False
-        self._conversation: asyncio.Task[None] | None = None
+        self.held = ExitStack()  # what the end of the socket frees
+        self._is_open = False
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Hold the conversation; whatever ends it frees the place."""
-        self._conversation = asyncio.create_task(super().__call__(scope, receive, send))
-        try:
+        """Hold the conversation; whatever ends it frees what the socket holds."""
+
+        async def send_in_time(message: Message) -> None:
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await send(message)
+            except RuntimeError as error:  # uvicorn's, after a Close that it has made itself
+                raise ConnectionError from error
+
+        serving = super().__call__(scope, receive, send_in_time)
+        self._conversation = asyncio.create_task(serving)
+        with self.held:
+            self.held.callback(self._conversation.cancel)
             await asyncio.wait([self._conversation])
-        finally:
-            self._conversation.cancel()
-            self.leave()
         if not self._conversation.cancelled():
             self._conversation.result()
 
@@ -50,43 +58,33 @@ class SocketConsumer(AsyncWebsocketConsumer):
             await super().dispatch(message)
         except StopConsumer:
             raise
-        except (OSError, TimeoutError):  # the client is gone, or has stopped to read
+        except OSError:  # the client is gone, or has stopped to read: TimeoutError is one
             raise StopConsumer from None
         # Contract: Channels would leave exceptions to the server, and the client without a Close.
         except Exception as error:
             await self._fail(error)
             raise StopConsumer from None
 
-    async def accept_with_bearer(self) -> None:
+    async def open(self) -> None:
         """Complete the handshake, if there is a place left."""
-        apps.get_app_config("events").sockets.take_place()
-        self._has_place = True
+        sockets = apps.get_app_config("events").sockets
+        sockets.take_place()
+        self.held.callback(sockets.free_place)
         await self.prepare()
         await self.accept("bearer" if self.offers_bearer else None)
         self._is_open = True
 
     async def prepare(self) -> None:
-        """Do what is needed before the handshake is completed."""
-
-    def leave(self) -> None:
-        """Free what the socket holds."""
-        if self._has_place:
-            apps.get_app_config("events").sockets.free_place()
+        """Do what is left to do before the handshake is completed."""
 
     @property
     def offers_bearer(self) -> bool:
         """Whether the handshake offers the subprotocol `bearer` first."""
         return self.scope["subprotocols"][:1] == ["bearer"]
 
-    async def send(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """Send a message, in a bounded time."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await super().send(text_data, bytes_data)
-
     def give_up(self) -> None:
         """End the conversation with a client that does not take what it is sent."""
-        if self._conversation is not None:
-            self._conversation.cancel()
+        self._conversation.cancel()
 
     async def _fail(self, error: Exception) -> None:
         problem = error if isinstance(error, Problem) else problem_of_database(error)
@@ -120,7 +118,7 @@ class EchoConsumer(SocketConsumer):
 
     async def connect(self) -> None:
         """Accept."""
-        await self.accept_with_bearer()
+        await self.open()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Return a message."""
@@ -136,32 +134,27 @@ class FeedQuery(serializers.Serializer):
 class EventsConsumer(SocketConsumer):
     """Tell of every change, from where the client left off."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._subscription: Subscription | None = None
-        self._telling: asyncio.Task[None] | None = None
-
     async def connect(self) -> None:
         """Accept a client with a valid token."""
         self._claims = await database_sync_to_async(authenticate_field)(self._authorization)
         query = FeedQuery(data=QueryDict(self.scope["query_string"]).dict())
         if not query.is_valid():
             raise invalid(query.errors, "query")
-        self._after = query.validated_data.get("after")
-        await self.accept_with_bearer()
+        self._after: int | None = query.validated_data.get("after")
+        await self.open()
         self._telling = asyncio.create_task(self._tell())
+        self.held.callback(self._telling.cancel)
 
     async def prepare(self) -> None:
         """Open the subscription; raise 401 when the caller is gone meanwhile."""
-        feed = apps.get_app_config("events").feed
+        feed: Feed = apps.get_app_config("events").feed
         try:
             self._subscription = await feed.subscribe(
-                self._claims.user_id,
-                expires_at=self._claims.expires_at,
-                after=self._after,
+                self._claims.user_id, expires_at=self._claims.expires_at, after=self._after
             )
         except FeedClosed:
             raise invalid_token() from None
+        self.held.callback(feed.unsubscribe, self._subscription)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Take a command; waits while earlier ones have not been answered."""
@@ -171,14 +164,6 @@ class EventsConsumer(SocketConsumer):
         taking = asyncio.create_task(self._subscription.handle(text_data))
         await asyncio.wait([taking, self._telling], return_when=asyncio.FIRST_COMPLETED)
         taking.cancel()
-
-    def leave(self) -> None:
-        """Forget the subscription too."""
-        super().leave()
-        if self._telling is not None:
-            self._telling.cancel()
-        if self._subscription is not None:
-            apps.get_app_config("events").feed.unsubscribe(self._subscription)
 
     @property
     def _authorization(self) -> str:
@@ -192,12 +177,18 @@ class EventsConsumer(SocketConsumer):
     async def _tell(self) -> None:
         """Send the subscription's messages until it ends."""
         try:
-            while True:
-                await self.send(await anext(self._subscription))
+            async for message in self._subscription:
+                await self.send(message)
         except FeedClosed as end:
-            await self.close(end.code)
-        except (OSError, TimeoutError):  # the client is gone, or has stopped to read
+            await self._end(end.code)
+        except OSError:  # the client is gone, or has stopped to read: TimeoutError is one
             self.give_up()
         except Exception:
             logger.exception("a feed failed")
-            await self.close(INTERNAL_ERROR)
+            await self._end(INTERNAL_ERROR)
+
+    async def _end(self, code: int) -> None:
+        try:
+            await self.close(code)
+        except OSError:
+            self.give_up()

@@ -22,7 +22,7 @@ class ItemSerializer(StrictSerializer, serializers.ModelSerializer):
     name = StrictCharField(min_length=1, max_length=200, pattern=NAME)
     description = StrictCharField(max_length=2000, allow_null=True, default=None)
     price_cents = StrictIntegerField(min_value=0, max_value=MAX_PRICE)
-    status = StrictChoiceField(Item.Status.values, default=Item.Status.DRAFT.value)
+    status = StrictChoiceField(Item.Status.values, default=str(Item.Status.DRAFT))
     tags = UniqueListField(child=StrictCharField(pattern=TAG), max_items=MAX_TAGS, default=list)
 
     class Meta:

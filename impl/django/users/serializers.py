@@ -14,8 +14,8 @@ class PasswordField(StrictCharField):
     """A password, which never comes back."""
 
     def __init__(self, **options: Any) -> None:
-        bounds = {"min_length": MIN_PASSWORD, "max_length": MAX_PASSWORD}
-        super().__init__(write_only=True, **bounds, **options)
+        options |= {"min_length": MIN_PASSWORD, "max_length": MAX_PASSWORD}
+        super().__init__(write_only=True, **options)
 
 
 class UserSerializer(StrictSerializer, serializers.ModelSerializer):
