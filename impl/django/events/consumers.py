@@ -37,6 +37,12 @@ class SocketConsumer(AsyncWebsocketConsumer):
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Hold the conversation; whatever ends it frees what the socket holds."""
 
+        async def receive_end() -> Message:
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                self.held.close()  # at once: Channels first waits for its database thread
+            return message
+
         async def send_in_time(message: Message) -> None:
             try:
                 async with asyncio.timeout(PATIENCE_SECONDS):
@@ -44,11 +50,13 @@ class SocketConsumer(AsyncWebsocketConsumer):
             except RuntimeError as error:  # uvicorn's, after a Close that it has made itself
                 raise ConnectionError from error
 
-        serving = super().__call__(scope, receive, send_in_time)
+        serving = super().__call__(scope, receive_end, send_in_time)
         self._conversation = asyncio.create_task(serving)
         with self.held:
-            self.held.callback(self._conversation.cancel)
-            await asyncio.wait([self._conversation])
+            try:
+                await asyncio.wait([self._conversation])
+            finally:
+                self._conversation.cancel()
         if not self._conversation.cancelled():
             self._conversation.result()
 
