@@ -37,10 +37,7 @@ class UtcDateTimeField(models.DateTimeField):
     """A moment, stored on SQLite as SQLAlchemy writes it: always with six digits."""
 
     def get_db_prep_value(
-        self,
-        value: datetime | None,
-        connection: BaseDatabaseWrapper,
-        prepared: bool = False,
+        self, value: datetime | None, connection: BaseDatabaseWrapper, prepared: bool = False
     ) -> Any:
         """Return the moment as the database takes it."""
         if value is None or connection.vendor != "sqlite":

@@ -85,8 +85,5 @@ def _subscribe(topics: list[Any]) -> Command:
     known = [topic for topic in topics if isinstance(topic, str) and topic in TOPICS]
     if not topics or len(known) < len(topics) or len(set(known)) < len(known):
         return _INVALID
-    answer: dict[Literal["type", "topics"], Any] = {
-        "type": "subscribed",
-        "topics": sorted(known),
-    }
+    answer: dict[Literal["type", "topics"], Any] = {"type": "subscribed", "topics": sorted(known)}
     return Command(json.dumps(answer), frozenset(known))

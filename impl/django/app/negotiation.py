@@ -19,10 +19,7 @@ class OneRepresentation(BaseContentNegotiation):
         return next(found, None)
 
     def select_renderer(
-        self,
-        request: Request,
-        renderers: Sequence[BaseRenderer],
-        format_suffix: str | None = None,
+        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         """Return the one renderer."""
         # Contract: DRF would answer 406 to an Accept without application/json.

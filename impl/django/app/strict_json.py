@@ -27,10 +27,7 @@ def parse_json(text: bytes | str) -> Any:
     try:
         decoded = text.decode("utf-8") if isinstance(text, bytes) else text
         value = json.loads(
-            decoded,
-            parse_constant=_refuse,
-            parse_float=_finite,
-            parse_int=_bounded_integer,
+            decoded, parse_constant=_refuse, parse_float=_finite, parse_int=_bounded_integer
         )
     except (ValueError, RecursionError) as error:
         raise MalformedJSONError("the text is not strict JSON") from error

@@ -36,11 +36,7 @@ class PlainView(APIView):
         """Return DRF's request."""
         given = super().initialize_request(request, *args, **kwargs)
         made = Request(
-            request,
-            given.parsers,
-            given.authenticators,
-            given.negotiator,
-            given.parser_context,
+            request, given.parsers, given.authenticators, given.negotiator, given.parser_context
         )
         made.reading = self.reading
         return made

@@ -71,10 +71,7 @@ DATABASE_OPTIONS: dict[str, dict[str, Any]] = {
 DATABASE: dict[str, Any] = {
     **dj_database_url.parse(ENVIRONMENT.database_url, conn_max_age=None, conn_health_checks=True)
 }
-DATABASE["OPTIONS"] = {
-    **DATABASE_OPTIONS[DATABASE["ENGINE"]],
-    **DATABASE.get("OPTIONS", {}),
-}
+DATABASE["OPTIONS"] = {**DATABASE_OPTIONS[DATABASE["ENGINE"]], **DATABASE.get("OPTIONS", {})}
 DATABASES = {"default": DATABASE}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -88,10 +85,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["app.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "app.negotiation.OneRepresentation",
-    "DEFAULT_PARSER_CLASSES": [
-        "app.parsers.StrictJSONParser",
-        "app.parsers.MergePatchParser",
-    ],
+    "DEFAULT_PARSER_CLASSES": ["app.parsers.StrictJSONParser", "app.parsers.MergePatchParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "app.pagination.KeysetPagination",
     # Contract: DRF would describe the view in answer to OPTIONS.

@@ -2,7 +2,6 @@
 
 import os
 import threading
-from typing import Any
 
 from django.contrib.auth.hashers import Argon2PasswordHasher
 
@@ -28,7 +27,3 @@ class Argon2idPasswordHasher(Argon2PasswordHasher):
         """Tell whether the password is the hash's."""
         with _cores:
             return bool(super().verify(password, encoded))
-
-    def decode(self, encoded: str) -> dict[str, Any]:
-        """Return the parts of a hash."""
-        return dict(super().decode(encoded))

@@ -88,11 +88,7 @@ class Staff(models.Model):
     """Who may use the admin."""
 
     user = models.OneToOneField(
-        User,
-        models.CASCADE,
-        primary_key=True,
-        related_name="staff",
-        db_constraint=False,
+        User, models.CASCADE, primary_key=True, related_name="staff", db_constraint=False
     )
     is_superuser = models.BooleanField("superuser", default=False)
 

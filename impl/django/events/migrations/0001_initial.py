@@ -43,10 +43,7 @@ class Migration(migrations.Migration):
         ),
         CreateSharedModel(
             "EventCounter",
-            sql=[
-                EVENT_COUNTER,
-                "INSERT INTO event_counter (id, last_id) VALUES (1, 0)",
-            ],
+            sql=[EVENT_COUNTER, "INSERT INTO event_counter (id, last_id) VALUES (1, 0)"],
             fields=[
                 ("id", models.SmallIntegerField(primary_key=True, serialize=False)),
                 ("last_id", models.BigIntegerField()),

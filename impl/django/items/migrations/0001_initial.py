@@ -54,17 +54,11 @@ class Migration(migrations.Migration):
                 ("created_at", UtcDateTimeField(editable=False)),
                 ("updated_at", UtcDateTimeField(editable=False)),
                 ("name", models.CharField(max_length=200, validators=[validate_name])),
-                (
-                    "description",
-                    models.CharField(max_length=2000, null=True, blank=True),
-                ),
+                ("description", models.CharField(max_length=2000, null=True, blank=True)),
                 (
                     "price_cents",
                     models.IntegerField(
-                        validators=[
-                            MinValueValidator(0),
-                            MaxValueValidator(100_000_000),
-                        ]
+                        validators=[MinValueValidator(0), MaxValueValidator(100_000_000)]
                     ),
                 ),
                 (
@@ -99,10 +93,7 @@ class Migration(migrations.Migration):
         ),
         CreateSharedModel(
             "ItemTag",
-            sql=[
-                ITEM_TAGS,
-                "CREATE INDEX ix_item_tags_tag_item_id ON item_tags (tag, item_id)",
-            ],
+            sql=[ITEM_TAGS, "CREATE INDEX ix_item_tags_tag_item_id ON item_tags (tag, item_id)"],
             fields=[
                 (
                     "pk",
@@ -114,10 +105,7 @@ class Migration(migrations.Migration):
                 (
                     "item",
                     models.ForeignKey(
-                        "items.item",
-                        models.DO_NOTHING,
-                        related_name="tag_rows",
-                        db_index=False,
+                        "items.item", models.DO_NOTHING, related_name="tag_rows", db_index=False
                     ),
                 ),
             ],

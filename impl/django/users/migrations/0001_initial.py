@@ -42,10 +42,7 @@ class Migration(migrations.Migration):
                     models.CharField(max_length=254, unique=True, validators=[validate_email]),
                 ),
                 ("name", models.CharField(max_length=100, validators=[validate_name])),
-                (
-                    "password",
-                    PasswordHashField(max_length=255, db_column="password_hash"),
-                ),
+                ("password", PasswordHashField(max_length=255, db_column="password_hash")),
             ],
             options={"db_table": "users"},
         ),

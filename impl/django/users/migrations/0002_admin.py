@@ -49,9 +49,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.AddField(
-            "user",
-            "groups",
-            models.ManyToManyField("auth.group", blank=True, db_constraint=False),
+            "user", "groups", models.ManyToManyField("auth.group", blank=True, db_constraint=False)
         ),
         migrations.AddField(
             "user",
