@@ -1,0 +1,1 @@
+"""What the apps have in common; the files that name no framework are every implementation's."""

@@ -1,0 +1,1 @@
+"""The events of every change, and the websockets that tell of them."""

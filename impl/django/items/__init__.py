@@ -1,0 +1,1 @@
+"""Items: open to every signed-in user, written by their owners."""

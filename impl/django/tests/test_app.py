@@ -1,0 +1,212 @@
+"""What the service does, in DRF's own test client; the whole contract is in conformance/."""
+
+import asyncio
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from channels.db import database_sync_to_async
+from channels.testing import WebsocketCommunicator
+from django.apps import apps
+from pydantic import ValidationError
+from rest_framework.test import APIClient
+
+from app.config import Settings
+from app.tokens import issue_token
+from config.asgi import application
+from items.views import ItemViewSet
+from tests.conftest import Account
+
+
+def test_sign_up_returns_the_user_without_the_password(client: APIClient) -> None:
+    body = {"email": "Ada@Example.org", "name": "Ada", "password": "correct horse"}
+    response = client.post("/users", body)
+    assert response.status_code == 201
+    assert response.headers["Location"] == f"/users/{response.json()['id']}"
+    assert response.headers["ETag"] == '"1"'
+    assert response.json().keys() == {"id", "email", "name", "created_at", "updated_at"}
+    assert response.json()["email"] == "ada@example.org"
+
+
+def test_log_in_returns_a_token(client: APIClient, ada: Account) -> None:
+    response = client.post("/tokens", ada.credentials)
+    assert response.status_code == 201
+    assert response.headers["Cache-Control"] == "no-store"
+    headers = {"Authorization": f"Bearer {response.json()['access_token']}"}
+    assert client.get("/users/me", headers=headers).json() == ada.user
+
+
+def test_wrong_password_and_unknown_email_answer_alike(client: APIClient, ada: Account) -> None:
+    wrong = client.post("/tokens", {**ada.credentials, "password": "wrong horse"})
+    unknown = client.post("/tokens", {**ada.credentials, "email": "eve@example.org"})
+    assert wrong.status_code == unknown.status_code == 401
+    assert wrong.json() == unknown.json()
+    assert wrong.json()["type"] == "/problems/invalid-credentials"
+
+
+def test_a_taken_email_is_409(client: APIClient, ada: Account) -> None:
+    body = {"email": ada.user["email"].upper(), "name": "Eve", "password": "correct horse"}
+    response = client.post("/users", body)
+    assert response.status_code == 409
+    assert response.json()["type"] == "/problems/email-taken"
+
+
+def test_a_missing_token_is_401(client: APIClient) -> None:
+    response = client.get("/items")
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="api"'
+
+
+def test_a_forged_token_is_401(client: APIClient, ada: Account) -> None:
+    token = issue_token(ada.user["id"], "another key, of thirty-two bytes and more", 60)
+    response = client.get("/items", headers={"Authorization": f"Bearer {token}"})
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="api", error="invalid_token"'
+
+
+def test_writing_anothers_item_is_403(client: APIClient, ada: Account, bob: Account) -> None:
+    item = ada.create_item()
+    response = client.patch(f"/items/{item['id']}", {"name": "Mine"}, headers=bob.headers)
+    assert response.status_code == 403
+    assert client.get(f"/items/{item['id']}", headers=bob.headers).json() == item
+
+
+def test_an_unknown_item_is_404(client: APIClient, ada: Account) -> None:
+    response = client.get("/items/999", headers=ada.headers)
+    assert response.status_code == 404
+    assert response.json() == {"type": "/problems/not-found", "title": "Not found", "status": 404}
+
+
+def test_a_wrong_method_is_405_with_allow(client: APIClient) -> None:
+    response = client.post("/items/1")
+    assert response.status_code == 405
+    allowed = set(response.headers["Allow"].split(", "))
+    assert allowed == {"GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+def test_malformed_json_is_400(client: APIClient, ada: Account) -> None:
+    response = client.post(
+        "/items", b'{"name": NaN}', content_type="application/json", headers=ada.headers
+    )
+    assert response.status_code == 400
+    assert response.json()["type"] == "/problems/malformed-json"
+
+
+def test_an_invalid_body_lists_its_violations(client: APIClient, ada: Account) -> None:
+    body = {"name": "", "tags": ["a", 1], "colour": "red"}
+    response = client.post("/items", body, headers=ada.headers)
+    assert response.status_code == 422
+    assert response.json()["errors"] == [
+        {"in": "body", "pointer": "/colour", "code": "additionalProperties"},
+        {"in": "body", "pointer": "/name", "code": "minLength"},
+        {"in": "body", "pointer": "/price_cents", "code": "required"},
+        {"in": "body", "pointer": "/tags/1", "code": "type"},
+    ]
+
+
+def test_a_stale_if_match_is_412(client: APIClient, ada: Account) -> None:
+    path = f"/items/{ada.create_item()['id']}"
+    headers = {**ada.headers, "If-Match": '"1"'}
+    first = client.patch(path, {"name": "First"}, headers=headers)
+    second = client.patch(path, {"name": "Second"}, headers=headers)
+    assert (first.status_code, first.headers["ETag"]) == (200, '"2"')
+    assert second.status_code == 412
+    assert client.get(path, headers=ada.headers).json()["name"] == "First"
+
+
+def test_if_none_match_is_304(client: APIClient, ada: Account) -> None:
+    response = client.get(ada.path, headers={**ada.headers, "If-None-Match": 'W/"1"'})
+    assert response.status_code == 304
+    assert response.headers["ETag"] == '"1"'
+    assert response.content == b""
+
+
+def test_pages_walk_to_the_end(client: APIClient, ada: Account) -> None:
+    created = [ada.create_item(status="active")["id"] for _ in range(5)]
+    walked: list[int] = []
+    target = "/items?status=active&limit=2"
+    while target is not None:
+        response = client.get(target, headers=ada.headers)
+        walked += [item["id"] for item in response.json()["data"]]
+        target = response.json()["next"]
+        assert response.headers.get("Link") == (target and f'<{target}>; rel="next"')
+    assert walked == created
+
+
+def test_put_resets_what_it_leaves_out(client: APIClient, ada: Account) -> None:
+    item = ada.create_item(description="Bright", status="active", tags=["b", "a"])
+    assert item["tags"] == ["a", "b"]
+    body = {"name": "Lamp", "price_cents": 5}
+    replaced = client.put(f"/items/{item['id']}", body, headers=ada.headers).json()
+    assert replaced["description"] is None
+    assert replaced["status"] == "draft"
+    assert replaced["tags"] == []
+
+
+def test_deleting_a_user_deletes_its_items(client: APIClient, ada: Account, bob: Account) -> None:
+    path = f"/items/{ada.create_item(tags=['a'])['id']}"
+    assert client.delete(ada.path, headers=ada.headers).status_code == 204
+    assert client.get(path, headers=bob.headers).status_code == 404
+    assert client.get("/users/me", headers=ada.headers).status_code == 401
+
+
+def test_every_response_carries_a_request_id(client: APIClient) -> None:
+    sent = client.get("/healthz", headers={"X-Request-ID": "mine-1"})
+    assert sent.headers["X-Request-ID"] == "mine-1"
+    refused = client.get("/nowhere", headers={"X-Request-ID": "not mine"})
+    assert uuid.UUID(refused.headers["X-Request-ID"]).version == 4
+    assert refused.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_an_unhandled_error_is_500_without_details(
+    client: APIClient,
+    ada: Account,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(_: ItemViewSet) -> None:
+        raise RuntimeError("the secret of the house")
+
+    monkeypatch.setattr(ItemViewSet, "get_queryset", fail)
+    client.raise_request_exception = False
+    response = client.get("/items", headers=ada.headers)
+    assert response.status_code == 500
+    assert response.json()["type"] == "/problems/internal-error"
+    assert "secret" not in response.content.decode()
+    assert "the secret of the house" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_the_feed_tells_of_a_created_item(ada: Account) -> None:
+    async def watch() -> tuple[Any, Any, Any]:
+        headers = [(b"authorization", ada.headers["Authorization"].encode())]
+        async with apps.get_app_config("events").feed:
+            feed = WebsocketCommunicator(application, "/ws/events", headers)
+            await feed.connect()
+            ready = await feed.receive_json_from()
+            item = await database_sync_to_async(ada.create_item)()
+            event = await feed.receive_json_from()
+            await feed.disconnect()
+        return ready, item, event
+
+    ready, item, event = asyncio.run(watch())
+    assert ready == {"type": "ready", "after": 1}  # event 1 was the sign-up
+    assert event.pop("occurred_at") >= item["created_at"]
+    assert event == {
+        "type": "event",
+        "id": 2,
+        "event": "item.created",
+        "resource_id": item["id"],
+        "data": item,
+    }
+
+
+def test_production_needs_a_secret_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("APP_ENV", "production")
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    with pytest.raises(ValidationError, match="SECRET_KEY"):
+        Settings()
+    monkeypatch.setenv("SECRET_KEY", "x" * 32)
+    assert Settings().app_env == "production"

@@ -1,0 +1,38 @@
+"""The shared tables: what other implementations wrote is left as it is."""
+
+import pytest
+from argon2 import PasswordHasher
+from django.core.management import call_command
+from django.db import connection
+from rest_framework.test import APIClient
+
+from events.models import Event
+from tests.conftest import Account
+
+
+def test_logging_in_leaves_the_hash_of_another_implementation_alone(
+    client: APIClient, ada: Account
+) -> None:
+    foreign = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1).hash("correct horse")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE users SET password_hash = %s", [foreign])
+        assert client.post("/tokens", ada.credentials).status_code == 201
+        cursor.execute("SELECT password_hash, version FROM users")
+        assert cursor.fetchall() == [(foreign, 1)]
+    assert Event.objects.count() == 1  # the sign-up
+
+
+def test_a_whole_second_is_stored_with_its_six_zeros(client: APIClient, ada: Account) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL stores no text")
+    event = Event.objects.get()
+    event.occurred_at = event.occurred_at.replace(microsecond=0)
+    event.save()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT CAST(occurred_at AS TEXT) FROM events")
+        assert cursor.fetchone()[0].endswith(".000000")
+
+
+@pytest.mark.django_db
+def test_the_migrations_are_those_of_the_models() -> None:
+    call_command("makemigrations", "--check", "--dry-run", verbosity=0)

@@ -1,0 +1,1 @@
+"""Users: sign-up, log-in, and one's own account."""
