@@ -1,4 +1,4 @@
-"""Measure every implementation and write the table of README.md.
+"""Measure every implementation and write the tables of README.md and impl/README.md.
 
 python -m rosetta.facts
 """
@@ -13,19 +13,20 @@ import sys
 import time
 import tokenize
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rosetta.client import Api, expect
+from rosetta.concerns import CONCERNS
 from rosetta.fleet import Fleet
 from rosetta.harness import ServerError
 from rosetta.manifest import ROOT, Implementation, ManifestError, discover
 from rosetta.results import versions
 from rosetta.venvs import VenvError, environment_of
 
-BEGIN, END = "<!-- facts: written by nox -s facts -->", "<!-- end of facts -->"
+BEGIN, END = "<!-- written by nox -s facts -->", "<!-- end of what nox -s facts wrote -->"
 NOT_THE_APP = {"tests", "migrations"}
 BENT = re.compile(r"^\s*# Contract:", re.MULTILINE)
 STARTS = 5
@@ -144,8 +145,26 @@ def measure(implementation: Implementation) -> tuple[float, int]:
 
 def table_of(facts: Sequence[Facts]) -> str:
     """Return the facts as a table in Markdown."""
-    rows = [list(HEADINGS), ["---", "---", *["---:"] * (len(HEADINGS) - 2)]]
-    rows += [fact.cells() for fact in facts]
+    alignment = ["---", "---", *["---:"] * (len(HEADINGS) - 2)]
+    return _markdown([HEADINGS, alignment, *(fact.cells() for fact in facts)])
+
+
+def concerns_of(implementations: Iterable[Implementation]) -> str:
+    """Return, as a table in Markdown, which symbol of which file does what in each folder."""
+    sides = list(implementations)
+    rows = [
+        [name, *(_link(side, side.concerns.get(name, "")) for side in sides)] for name in CONCERNS
+    ]
+    headings = ["", *(f"[{side.framework}]({side.name}/)" for side in sides)]
+    return _markdown([headings, ["---"] * len(headings), *rows])
+
+
+def _link(implementation: Implementation, place: str) -> str:
+    file, _, symbol = place.partition(":")
+    return f"[`{symbol}`]({implementation.name}/{file})"
+
+
+def _markdown(rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -160,7 +179,7 @@ def write(readme: Path, table: str) -> None:
 
 
 def main(root: Path = ROOT) -> int:
-    """Print the table and write it into README.md; return 1 if that is not possible."""
+    """Write both tables and print the first; return 1 if that is not possible."""
     try:
         implementations = discover(root)
         if not implementations:
@@ -168,6 +187,7 @@ def main(root: Path = ROOT) -> int:
         facts = [facts_of(implementation) for implementation in implementations.values()]
         table = table_of(facts)
         write(root / "README.md", table)
+        write(root / "impl" / "README.md", concerns_of(implementations.values()))
     except (ManifestError, VenvError, ServerError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

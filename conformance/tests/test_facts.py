@@ -1,4 +1,4 @@
-"""The table of README.md: what is counted, what is measured, and that it names everybody."""
+"""The tables of README.md and impl/README.md: what is counted and measured, and whom they name."""
 
 from __future__ import annotations
 
@@ -83,3 +83,8 @@ def test_the_table_of_the_readme_has_a_row_for_every_implementation() -> None:
     table = (ROOT / "README.md").read_text().partition(BEGIN)[2].partition(END)[0]
     rows = table.strip().splitlines()[2:]
     assert [row.partition("(impl/")[2].partition("/)")[0] for row in rows] == list(discover())
+
+
+def test_the_map_of_concerns_is_that_of_the_manifests() -> None:
+    text = (ROOT / "impl" / "README.md").read_text()
+    assert facts.concerns_of(discover().values()) in text
