@@ -1,9 +1,11 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.conf import settings
 from rest_framework.test import APIClient
+
+from items.models import Item
 
 
 @pytest.fixture(scope="session")
@@ -13,8 +15,10 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
 
 
 @pytest.fixture
-def client(db: None) -> APIClient:
-    return APIClient()
+def client(db: None) -> Iterator[APIClient]:
+    yield APIClient()
+    # Contract: Django's foreign keys would be deferred, and flush the tables in any order.
+    Item.objects.all().delete()
 
 
 class Account:
