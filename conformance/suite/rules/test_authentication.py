@@ -702,8 +702,11 @@ def test_a_hash_another_implementation_made_is_read(
 ) -> None:
     account = api.sign_up()
     database.rows("UPDATE users SET password_hash = ? WHERE id = ?", [FOREIGN_HASH, account.id])
+    query = "SELECT * FROM users WHERE id = ?"
+    before = database.rows(query, [account.id])
     assert api.log_in(account.email, KEPT_AS_SENT)
     expect_problem(log_in(api, account.email, account.password), "invalid-credentials")
+    assert database.rows(query, [account.id]) == before, "a login changed the user"
 
 
 @pytest.mark.rule("passwords")

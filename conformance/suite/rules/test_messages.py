@@ -365,6 +365,14 @@ def test_a_bad_request_id_is_replaced_and_is_no_error(server: Target, bad: bytes
 
 
 @pytest.mark.rule("request-id")
+def test_a_field_of_a_like_name_is_another_field(server: Target) -> None:
+    """CGI, and so WSGI, cannot tell the two names apart."""
+    response = expect(raw.send(server, "GET", "/healthz", [("X_Request_ID", b"mine")]), 200)
+
+    expect_fresh_id(response)
+
+
+@pytest.mark.rule("request-id")
 @pytest.mark.parametrize(
     "request_line",
     [
