@@ -27,7 +27,6 @@ def main() -> None:
         port=settings.port,
         workers=settings.workers,
         log_config=logging_config(settings.log_level),
-        access_log=False,  # logs.log_request writes it, with the request's id
         ws="websockets-sansio",
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_ping_interval=PING_SECONDS,

@@ -43,6 +43,8 @@ def logging_config(level: str) -> dict[str, Any]:
             "app": {"level": level},
             # Contract: at DEBUG uvicorn would log every header and frame, tokens among them.
             "uvicorn": {"level": "INFO"},
+            # Contract: uvicorn would log every request's query; app.access does not.
+            "uvicorn.access": {"handlers": [], "propagate": False},
         },
     }
 
