@@ -21,6 +21,8 @@ from rosetta.results import LAYERS, RunResult, commit
 
 MARKS = {"passed": ("✓", "green"), "failed": ("✗", "bold red"), "not-run": ("·", "yellow")}
 
+LOG_WIDTH = 120
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -78,11 +80,12 @@ def _rule_faults(rules: Mapping[str, str]) -> list[str]:
 
 def rules_table(runs: Sequence[RunResult]) -> Table:
     """Return the table of rules by implementation."""
+    rules = list(dict.fromkeys(rule for run in runs for rule in run.rules))
     table = Table()
-    table.add_column("rule")
+    table.add_column("rule", no_wrap=True, min_width=max((len(rule) for rule in rules), default=0))
     for run in runs:
-        table.add_column(_heading(run), justify="center")
-    for rule in dict.fromkeys(rule for run in runs for rule in run.rules):
+        table.add_column(run.implementation, justify="center", no_wrap=True)
+    for rule in rules:
         table.add_row(rule, *(_mark(run.rules.get(rule)) for run in runs))
     return table
 
@@ -90,17 +93,17 @@ def rules_table(runs: Sequence[RunResult]) -> Table:
 def layers_table(runs: Sequence[RunResult]) -> Table:
     """Return the table of counts and seconds by layer."""
     table = Table(caption="passed / failed / not run, seconds")
-    table.add_column("layer")
-    for run in runs:
-        table.add_column(_heading(run), justify="right")
+    table.add_column("")
     for layer in LAYERS:
-        table.add_row(layer, *(_counts(run, layer) for run in runs))
+        table.add_column(layer, justify="right", no_wrap=True)
+    for run in runs:
+        table.add_row(_heading(run), *(_counts(run, layer) for layer in LAYERS))
     return table
 
 
 def _heading(run: RunResult) -> str:
     several = f", {run.workers} workers" if run.workers > 1 else ""
-    return f"{run.label}\n{run.database}{several}"
+    return f"{run.implementation}, {run.database}{several}"
 
 
 def _mark(outcome: str | None) -> Text:
@@ -184,7 +187,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     missing = [name for name in options.expect if name not in found]
     head = None if options.run else commit()[0]
     judgements = [judge(run, run_id=options.run, head=head) for run in runs]
-    return 0 if report(judgements, missing, Console()) else 1
+    console = Console()
+    if not console.is_terminal:  # a log is as wide as its lines
+        console = Console(width=LOG_WIDTH)
+    return 0 if report(judgements, missing, console) else 1
 
 
 if __name__ == "__main__":
