@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -92,12 +93,13 @@ def rules_table(runs: Sequence[RunResult]) -> Table:
 
 def layers_table(runs: Sequence[RunResult]) -> Table:
     """Return the table of counts and seconds by layer."""
-    table = Table(caption="passed / failed / not run, seconds")
+    table = Table(caption="passed / failed / not run, seconds of all processes together")
     table.add_column("")
     for layer in LAYERS:
         table.add_column(layer, justify="right", no_wrap=True)
+    table.add_column("in all", justify="right", no_wrap=True)
     for run in runs:
-        table.add_row(_heading(run), *(_counts(run, layer) for layer in LAYERS))
+        table.add_row(_heading(run), *(_counts(run, layer) for layer in LAYERS), _duration(run))
     return table
 
 
@@ -115,6 +117,14 @@ def _counts(run: RunResult, layer: str) -> str:
     outcomes = Counter[str](test.outcome for test in run.tests if test.layer == layer)
     counts = " / ".join(str(outcomes[outcome]) for outcome in MARKS)
     return f"{counts}  {run.seconds.get(layer, 0):.1f} s"
+
+
+def _duration(run: RunResult) -> str:
+    """Return how long a run took by the clock."""
+    if not run.finished:
+        return "?"
+    took = datetime.fromisoformat(run.finished) - datetime.fromisoformat(run.started)
+    return f"{took.total_seconds():.0f} s"
 
 
 def report(judgements: Sequence[Judgement], missing: Iterable[str], console: Console) -> bool:

@@ -29,10 +29,10 @@ def green(name: str = "tiny", run_id: str = "this") -> RunResult:
         dirty=False,
         lock="hash",
         versions={"python": "3.11"},
-        started="earlier",
+        started="2026-11-21T09:59:30.500Z",
         tests=[TestResult(layer, layer, ["etag"], "passed", 1.0) for layer in LAYERS],
     )
-    run.finish(["etag"], collected=3, finished="now")
+    run.finish(["etag"], collected=3, finished="2026-11-21T10:00:00.000Z")
     return run
 
 
@@ -144,7 +144,8 @@ def test_the_tables_show_every_rule_and_layer() -> None:
     lines = out.getvalue().splitlines()
     assert any("etag" in line and "✓" in line and "✗" in line for line in lines)
     assert any("feed" in line and "?" in line and "·" in line for line in lines)
-    assert any("model" in line and "1 / 0 / 0  1.0 s" in line for line in lines)
+    row = next(line for line in lines if "good, sqlite" in line)
+    assert [cell.strip() for cell in row.split("│")[2:-1]] == [*["1 / 0 / 0  1.0 s"] * 3, "30 s"]
 
 
 Capture = pytest.CaptureFixture[str]
