@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -184,23 +184,35 @@ def add_scripts(
 ) -> None:
     """Find a short script for the first difference of each of some operations."""
     lines = {recording.name: recording.lines for recording in report.recordings}
-    for place in first_of_each(report.found)[:MINIMISED]:
-        difference = report.found[place]
-        pair = [implementations[group.names[0]] for group in difference.groups[:2]]
+    fleets: dict[str, Fleet] = {}
+    try:
+        for place in first_of_each(report.found)[:MINIMISED]:
+            difference = report.found[place]
+            pair = [group.names[0] for group in difference.groups[:2]]
+            for name in set(pair) - set(fleets):
+                fleets[name] = Fleet(implementations[name], kind, 1, logs / f"{name}-scripts")
+            before = lines[difference.part][: difference.number]
+            test = parting([fleets[name] for name in pair])
+            report.scripts[place] = minimised(before, test, TRIES)
+    finally:
+        for fleet in fleets.values():
+            fleet.close()
 
-        def reproduces(candidate: Sequence[Line], pair: list[Implementation] = pair) -> bool:
-            recording = Recording("script", list(candidate))
-            with ThreadPoolExecutor(max_workers=2) as pool:
-                both = list(pool.map(lambda one: replay(one, [recording], kind, logs), pair))
-            return _last(both[0]) != _last(both[1])
 
-        before = lines[difference.part][: difference.number]
-        report.scripts[place] = minimised(before, reproduces, TRIES)
+def parting(fleets: Sequence[Fleet]) -> Callable[[Sequence[Line]], bool]:
+    """Return a function that tells whether the last line of a script is answered differently."""
 
+    def last(fleet: Fleet, recording: Recording) -> str:
+        result = Replayed(fleet.implementation.name)
+        _play(fleet, recording, result)
+        return json.dumps(result.answers[recording.name][-1], sort_keys=True)
 
-def _last(replayed: Replayed) -> str:
-    answers = replayed.answers.get("script") or [replayed.problem]
-    return json.dumps(answers[-1], sort_keys=True)
+    def parts(script: Sequence[Line]) -> bool:
+        recording = Recording("script", list(script))
+        with ThreadPoolExecutor(max_workers=len(fleets)) as pool:
+            return len(set(pool.map(lambda fleet: last(fleet, recording), fleets))) > 1
+
+    return parts
 
 
 # -- telling
