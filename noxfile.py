@@ -87,6 +87,27 @@ def verdict(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def record(session: nox.Session) -> None:
+    """Write conformance/corpus/ anew: nox -s record -- NAME; any conforming one gives the same."""
+    install_suite(session)
+    run_patiently(session, "rosetta.record", *session.posargs)
+
+
+@nox.session(default=False)
+def replay(session: nox.Session) -> None:
+    """Send the corpus to every implementation, or to those named, and compare every answer."""
+    install_suite(session)
+    run_patiently(session, "rosetta.replay", *session.posargs)
+
+
+@nox.session(default=False)
+def relay(session: nox.Session) -> None:
+    """Hand the models of layer 3 round all implementations on one PostgreSQL database."""
+    install_suite(session)
+    run_patiently(session, "rosetta.relay", *session.posargs)
+
+
+@nox.session(default=False)
 @nox.parametrize("project", each("suite"))
 def tests(session: nox.Session, project: str) -> None:
     """Run the suite's own unit tests, or an implementation's in its own test client."""

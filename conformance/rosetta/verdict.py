@@ -20,6 +20,8 @@ from rich.text import Text
 from rosetta.manifest import ROOT
 from rosetta.results import LAYERS, RunResult, commit
 
+# Results of what compares or judges several implementations: not of a run of the suite.
+NOT_RUNS = {"faults.json", "relay.json", "replay.json"}
 MARKS = {"passed": ("✓", "green"), "failed": ("✗", "bold red"), "not-run": ("·", "yellow")}
 
 LOG_WIDTH = 120
@@ -183,7 +185,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--run", metavar="ID", help="only results of this run count")
     parser.add_argument("--expect", nargs="*", default=[], metavar="NAME")
     options = parser.parse_args(arguments)
-    files = options.files or sorted(options.results.glob("*.json"))
+    found = sorted(options.results.glob("*.json"))
+    files = options.files or [path for path in found if path.name not in NOT_RUNS]
     try:
         runs = read(files)
     except (OSError, ValueError) as error:
@@ -193,8 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runs = [run for run in runs if run.run_id == options.run]
     elif not options.files:  # a server elsewhere has no commit of ours to be judged by
         runs = [run for run in runs if run.base_url is None]
-    found = {run.implementation for run in runs}
-    missing = [name for name in options.expect if name not in found]
+    heard = {run.implementation for run in runs}
+    missing = [name for name in options.expect if name not in heard]
     head = None if options.run else commit()[0]
     judgements = [judge(run, run_id=options.run, head=head) for run in runs]
     console = Console()

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from rosetta.client import MISSING, PASSWORD, Api, unique_email
+from rosetta.client import MISSING, PASSWORD, Api
 from rosetta.model import Answer, Json, Kind, Request, Resource
 from suite.model.machines import run_machine
 from suite.model.strategies import (
@@ -214,7 +214,9 @@ class HttpMachine(RuleBasedStateMachine):
         known = [self.resource("user", index) for index in range(len(self.ids["user"]))]
         others = [other for other in known if other and other is not user]
         chosen = user if kind.startswith("own") else others[0] if others else None
-        email = unique_email("model") if kind == "new" or not chosen else chosen.shown["email"]
+        email = (
+            self.world.address("model") if kind == "new" or not chosen else chosen.shown["email"]
+        )
         return email.upper() if kind.endswith("capitals") else email
 
     def read(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -35,8 +35,9 @@ class World:
     then starts anew, with accounts of its own.
     """
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, address: Callable[[str], str] = unique_email) -> None:
         self.api = api
+        self.address = address  # makes e-mail addresses that no one has
         self.model = Model()
         self.script: list[str] = []
         self.clean = True
@@ -107,7 +108,7 @@ class World:
 
     def sign_up(self) -> Resource:
         """Create a user and log it in."""
-        email = unique_email("model")
+        email = self.address("model")
         fields = {"email": email, "name": "Ada", "password": PASSWORD}
         user_id = self.ask(Request("POST", "/users", body=fields)).body["id"]
         self.ask(Request("POST", "/tokens", body={"email": email, "password": PASSWORD}))

@@ -157,6 +157,17 @@ def test_bearer_without_one_valid_token_is_an_invalid_token(
 
 
 @pytest.mark.rule("bearer")
+@pytest.mark.parametrize("before", ["", " ", "\t", " \t "])
+@pytest.mark.parametrize("after", ["", " ", "\t", " \t "])
+def test_white_space_around_the_field_is_no_part_of_it(
+    server: Target, account: Account, before: str, after: str
+) -> None:
+    """RFC 9110, section 5.5: a field value does not include leading or trailing whitespace."""
+    value = f"{before}Bearer {account.token}{after}"
+    expect(raw.send(server, "GET", "/users/me", [("Authorization", value)]), 200)
+
+
+@pytest.mark.rule("bearer")
 def test_a_token_anywhere_else_is_not_looked_at(api: Api, account: Account) -> None:
     token = account.token
     parameters = {"access_token": token, "token": token, "authorization": f"Bearer {token}"}

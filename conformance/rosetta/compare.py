@@ -1,0 +1,223 @@
+"""Compare what the implementations answered to the same lines, each with every other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from rosetta.corpus import Line, shown
+from rosetta.spec import ANY, load
+
+Json = Any
+MISSING = "nothing"
+SHOWN = 160
+SHOWN_PLACES = 4
+
+# Where a difference lies, and the rule that speaks of it, where no answer of rules.yaml does.
+RULES_OF_HEADERS = {
+    "allow": "allow",
+    "content-type": "media-type",
+    "x-content-type-options": "nosniff",
+    "x-request-id": "request-id",
+    "location": "success",
+    "sec-websocket-protocol": "ws-handshake",
+}
+RULES_OF_MEMBERS = {
+    "errors": "validation-errors",
+    "type": "problem",
+    "title": "problem",
+    "next": "pages",
+    "data": "pages",
+    "created_at": "timestamps",
+    "updated_at": "timestamps",
+    "id": "id-sequence",
+    "owner_id": "item-schema",
+    "price_cents": "strict-types",
+    "tags": "item-schema",
+    "description": "item-schema",
+    "email": "user-schema",
+    "access_token": "token",
+    "expires_in": "token",
+    "token_type": "token",
+    "user_id": "token",
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Implementations that gave one answer."""
+
+    names: tuple[str, ...]
+    answer: Json
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One line that was not answered alike; ``words`` say where the first two groups part."""
+
+    part: str
+    number: int  # of the line, from 1
+    operation: str
+    request: str
+    groups: tuple[Group, ...]
+    rules: tuple[str, ...]
+    words: str
+
+
+def differences(
+    part: str, lines: Sequence[Line], answers: Mapping[str, Sequence[Json]]
+) -> list[Difference]:
+    """Return every line that two implementations answered differently, in order."""
+    found = []
+    sockets = {line.socket: line for line in lines if line.request and line.socket}
+    for index, line in enumerate(lines):
+        groups = grouped({name: given[index] for name, given in answers.items()})
+        if len(groups) > 1:
+            asked = sockets.get(line.socket, line)
+            found.append(_difference(part, index + 1, line, asked.operation, groups))
+    return found
+
+
+def grouped(answers: Mapping[str, Json]) -> tuple[Group, ...]:
+    """Return the implementations by their answer, the largest group first."""
+    names: dict[str, list[str]] = {}
+    for name, answer in answers.items():
+        names.setdefault(json.dumps(answer, sort_keys=True), []).append(name)
+    by_size = sorted(names.items(), key=lambda entry: (-len(entry[1]), entry[1]))
+    return tuple(Group(tuple(found), json.loads(text)) for text, found in by_size)
+
+
+def _difference(
+    part: str, number: int, line: Line, operation: str, groups: tuple[Group, ...]
+) -> Difference:
+    first, second = groups[0].answer, groups[1].answer
+    parted = list(parted_values(first, second))
+    if parted and "status" in (place[0] for place, _, _ in parted):
+        parted = [(("status",), summary(first), summary(second))]  # all else follows from it
+    rules = dict.fromkeys(
+        rule for place, _, _ in parted for rule in rules_of(place, first, second, operation)
+    )
+    words = [
+        f"{'.'.join(map(str, place))} is {_cut(one)} at {', '.join(groups[0].names)} "
+        f"and {_cut(other)} at {', '.join(groups[1].names)}"
+        for place, one, other in parted
+    ]
+    more = [f"and {len(words) - SHOWN_PLACES} more places"] if len(words) > SHOWN_PLACES else []
+    text = "; ".join(words[:SHOWN_PLACES] + more)
+    return Difference(part, number, operation, in_words(line), groups, tuple(rules), text)
+
+
+def summary(answer: Json) -> str:
+    """Return status and title of an answer to a request."""
+    body = answer.get("body")
+    title = body.get("title", "") if isinstance(body, dict) else ""
+    return f"{answer.get('status', answer.get('trouble'))} {title}".rstrip()
+
+
+def parted_values(one: Json, other: Json, *path: str | int) -> Iterator[tuple[Any, Json, Json]]:
+    """Yield each place where two answers part, and what stands there in both."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for name in [*one, *(name for name in other if name not in one)]:
+            yield from parted_values(one.get(name, MISSING), other.get(name, MISSING), *path, name)
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for index, pair in enumerate(zip(one, other, strict=True)):
+            yield from parted_values(*pair, *path, index)
+    elif json.dumps(one) != json.dumps(other):
+        yield path, one, other
+
+
+def rules_of(place: tuple[str | int, ...], one: Json, other: Json, operation: str) -> Iterator[str]:
+    """Yield the rules that speak of this place of an answer."""
+    head = place[0] if place else ""
+    if head == "status":
+        known = [rule_of_answer(answer, operation) for answer in (one, other)]
+        yield from [rule for rule in known if rule] or ["success"]
+        yield from (
+            ["precedence"] if all(answer.get("status", 0) >= 400 for answer in (one, other)) else []
+        )
+    elif head == "headers" and one.get("status") == other.get("status"):
+        name = str(place[1]) if len(place) > 1 else ""
+        yield RULES_OF_HEADERS.get(name) or rule_of_header(name, one, operation)
+    elif head == "body" and one.get("status") == other.get("status"):
+        named = [RULES_OF_MEMBERS[m] for m in map(str, place[1:]) if m in RULES_OF_MEMBERS]
+        yield named[-1] if named else "success"
+    elif head == "messages":
+        yield "echo" if operation == "echo" else "feed"
+    elif head == "closed":
+        yield "ws-close"
+    elif head == "trouble":
+        yield "success"
+
+
+def rule_of_answer(answer: Json, operation: str) -> str | None:
+    """Return the rule by which an operation gives such an answer."""
+    kind = answer.get("body", {}).get("type") if isinstance(answer.get("body"), dict) else None
+    slug = str(kind).rpartition("/")[2] if kind else None
+    found = _answers().get((answer.get("status"), slug, operation))
+    return found or _answers().get((answer.get("status"), slug, ""))
+
+
+def rule_of_header(name: str, answer: Json, operation: str) -> str:
+    """Return the rule that asks for a header, or the one that closes the list of them."""
+    asking = _headers()
+    status = answer.get("status")
+    keys = [(name, status, operation), (name, status, ""), (name, ANY, operation)]
+    return next((asking[key] for key in keys if key in asking), "headers-closed")
+
+
+@cache
+def _answers() -> Mapping[tuple[int, str | None, str], str]:
+    """Return the rules by status, problem and operation (empty: any)."""
+    found: dict[tuple[int, str | None, str], str] = {}
+    for rule in load().rules.rules.values():
+        for answer in rule.answers:
+            for operation in (*answer.operations, ""):
+                found.setdefault((answer.status, answer.problem, operation), rule.id)
+    return found
+
+
+@cache
+def _headers() -> Mapping[tuple[str, int, str], str]:
+    """Return the rules by header, status and operation (empty: any)."""
+    found: dict[tuple[str, int, str], str] = {}
+    for rule in load().rules.rules.values():
+        for answer in rule.answers:
+            for name in answer.headers | answer.optional_headers:
+                for operation in (*answer.operations, ""):
+                    found.setdefault((name.lower(), answer.status, operation), rule.id)
+    return found
+
+
+def in_words(line: Line) -> str:
+    """Return a line as text: a request without its usual fields, or what is done to a socket."""
+    if line.request:
+        return request_in_words(line)
+    what = f"socket {line.socket}, {line.heard} messages heard"
+    if line.frame:
+        return f"{what}: frame {line.frame.opcode} {_cut(line.frame.data.decode('latin-1'))}"
+    ends = {"cut": ": cut off", "close": ": waits for the server's Close"}
+    return what + ends.get(line.ends, "")
+
+
+# What clients send by themselves.
+USUAL = {"host", "accept", "accept-encoding", "connection", "user-agent", "content-length"}
+
+
+def request_in_words(line: Line) -> str:
+    """Return a request in one line: method, target, fields that matter, body."""
+    head, _, body = shown(line.request).partition("\r\n\r\n")
+    first, *fields = head.split("\r\n")
+    keeps = "GET /ws/" in first
+    told = [f for f in fields if keeps or f.partition(":")[0].lower() not in USUAL]
+    told = [f for f in told if not f.lower().startswith("x-schemathesis")]
+    text = " | ".join([first.removesuffix(" HTTP/1.1"), *told])
+    return f"{text} {_cut(body)}" if body else text
+
+
+def _cut(value: Json) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = text.encode("unicode_escape").decode()
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text)} characters)"

@@ -1,0 +1,153 @@
+"""Write the corpus: every exchange of the generators of layers 1 and 3, and of the part by hand.
+
+python -m rosetta.record NAME
+
+The seeds are fixed and nothing that a server makes stands in the corpus, so every conforming
+implementation gives the same files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rosetta import corpus
+from rosetta.client import Api
+from rosetta.corpus import Recording
+from rosetta.fleet import SECRET_KEY, Fleet
+from rosetta.harness import ServerError, Target
+from rosetta.manifest import Implementation, ManifestError, find
+from rosetta.tap import Scribe, Tap
+from rosetta.venvs import VenvError
+from suite.contract.engine import run
+from suite.identity.by_hand import write_all
+from suite.model.machines import run_machine
+from suite.model.test_feed import FeedMachine
+from suite.model.test_http import HttpMachine
+from suite.model.world import World
+
+SEEDS = (0, 1, 2)
+# The bounds are the same for every seed, and a third of what remains costs a hash.
+CONTRACT_SEEDS = (0, 1)
+PHASES_AGAIN = ("fuzzing", "stateful")
+HTTP_EXAMPLES = 14
+FEED_EXAMPLES = 9
+TIMEOUT = 30.0
+LEAST = {"requests": 6000, "messages": 500}
+
+
+class RecordError(Exception):
+    """What was recorded is no corpus."""
+
+
+def contract(_: Target, api: Api) -> None:
+    """Let the engine of layer 1 run once for each seed; raise RecordError for what it finds."""
+    for seed in CONTRACT_SEEDS:
+        phases = {"phases": PHASES_AGAIN} if seed else {}
+        outcome = run(api, seed, salt=f"s{seed}", **phases)
+        if outcome.findings or outcome.problems:
+            raise RecordError("\n".join([*map(str, outcome.findings), *outcome.problems]))
+
+
+def http(_: Target, api: Api) -> None:
+    """Let the HTTP machine of layer 3 run once for each seed."""
+    for seed in SEEDS:
+        world = World(api, addresses(seed))
+        run_machine(HttpMachine, world, seed, examples=HTTP_EXAMPLES)
+
+
+def feed(_: Target, api: Api) -> None:
+    """Let the feed machine of layer 3 run once for each seed."""
+    for seed in SEEDS:
+        world = World(api, addresses(seed))
+        run_machine(FeedMachine, world, seed, examples=FEED_EXAMPLES)
+
+
+# What is called by a name of the contract stands for it: one file each.
+PARTS: dict[str, Callable[[Target, Api], None]] = {
+    "contract": contract,
+    "http": http,
+    "feed": feed,
+    "by-hand": write_all,
+}
+
+
+def addresses(seed: int) -> Callable[[str], str]:
+    """Return a maker of e-mail addresses that are the same in every recording."""
+    numbers = itertools.count(1)
+    return lambda prefix: f"{prefix}-{next(numbers)}-s{seed}@rosetta.test"
+
+
+def record(
+    server: Target,
+    name: str,
+    part: Callable[[Target, Api], None],
+    secret_key: str | None = SECRET_KEY,
+) -> Recording:
+    """Return what a part sends to a server that is new; raise RecordError.
+
+    With the server's key the clients sign tokens instead of logging in.
+    """
+    scribe = Scribe(name, secret_key or "")
+    with Tap(server, scribe) as tap, Api(tap.target, secret_key=secret_key, timeout=TIMEOUT) as api:
+        part(tap.target, api)
+    if scribe.problems:
+        raise RecordError("\n".join(scribe.problems))
+    left = ", ".join(f"{count} {reason}" for reason, count in sorted(scribe.left_out.items()))
+    made = scribe.recording
+    print(
+        f"{name}: {made.requests} requests, {made.messages} messages"
+        f"{f'; implementation-defined and left out: {left}' if left else ''}",
+        flush=True,
+    )
+    return made
+
+
+def record_all(implementation: Implementation, logs: Path) -> list[Recording]:
+    """Return every part, each sent to a server of its own."""
+    fleet = Fleet(implementation, "sqlite", 1, logs)
+    recordings = []
+    try:
+        for name, part in PARTS.items():
+            with fleet.server(name) as server:
+                recordings.append(record(server, name, part))
+    finally:
+        fleet.close()
+    return recordings
+
+
+def check(recordings: Sequence[Recording]) -> None:
+    """Raise RecordError if there is too little."""
+    found = {name: sum(getattr(r, name) for r in recordings) for name in LEAST}
+    for name, least in LEAST.items():
+        if found[name] < least:
+            raise RecordError(f"{found[name]} {name} are too few: {least} are needed")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write conformance/corpus/ and return 0; return 1 if there is nothing good to write."""
+    parser = argparse.ArgumentParser(prog="rosetta.record")
+    parser.add_argument("name", help="the implementation to record, a folder under impl/")
+    parser.add_argument("--corpus", type=Path, default=corpus.FOLDER)
+    options = parser.parse_args(arguments)
+    begin = time.monotonic()
+    try:
+        with TemporaryDirectory(prefix="rosetta-record-") as logs:
+            recordings = record_all(find(options.name), Path(logs))
+        check(recordings)
+    except (ManifestError, VenvError, ServerError, RecordError, AssertionError) as error:
+        print(f"RED: nothing recorded: {error}", file=sys.stderr)
+        return 1
+    corpus.write(recordings, options.corpus)
+    size = sum(path.stat().st_size for path in options.corpus.iterdir())
+    print(f"{size / 1000:.0f} kB in {time.monotonic() - begin:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

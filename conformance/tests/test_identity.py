@@ -1,0 +1,322 @@
+"""What is recorded can be replayed; whatever differs is found, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rosetta import corpus
+from rosetta.client import PASSWORD, Api
+from rosetta.compare import differences, grouped
+from rosetta.corpus import CorpusError, Frame, Line, Recording, Symbol
+from rosetta.feed import Feed, Socket
+from rosetta.harness import Target
+from rosetta.manifest import ManifestError
+from rosetta.minimise import minimised
+from rosetta.model import Answer, Request
+from rosetta.normal import Normal
+from rosetta.player import Player
+from rosetta.raw import build
+from rosetta.record import PARTS, RecordError, check, record
+from rosetta.relay import Relay, choose, tell
+from rosetta.replay import Replayed, Report, closing
+from rosetta.tap import implementation_defined
+from tests import faults
+from tests.reference import Reference, Service
+
+KEY = "a key of which no one here knows anything"
+Part = Callable[[Target, Api], None]
+
+
+class OtherLabels(Service):
+    """Right in another way: other headers of its own, other order of members."""
+
+    def fields(self, answer: Answer, head: Message) -> dict[str, str]:
+        fields = {k.upper(): v for k, v in super().fields(answer, head).items()}
+        return {"Vary": "Accept", "Server": "other", **dict(reversed(fields.items()))}
+
+    def respond(self, method: str, path: str, head: Message, request: Request) -> Answer:
+        answer = super().respond(method, path, head, request)
+        body = answer.body
+        if isinstance(body, dict):
+            body = dict(reversed(body.items()))
+        allow = ", ".join(reversed(answer.headers.get("Allow", "").split(", ")))
+        headers = {**answer.headers, **({"Allow": allow} if allow else {})}
+        return Answer(answer.status, body, headers)
+
+
+class FirstIdsTaken(Service):
+    """Gives other ids: gaps are allowed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last_id = {"user": 41, "item": 17}
+
+
+class SetsCookie(Service):
+    """Sends a header that no rule names."""
+
+    def fields(self, answer: Answer, head: Message) -> dict[str, str]:
+        return {**super().fields(answer, head), "Set-Cookie": "a=b"}
+
+
+class Deaf(Service):
+    """Tells of no event."""
+
+    def to_send(self, *_: object) -> list[Any]:
+        return []
+
+
+def story(target: Target, api: Api) -> None:
+    """Two users, an item that changes, pages, refusals and a feed."""
+    ada, bob = (api.sign_up(email=f"{name}@story.test") for name in ("ada", "bob"))
+    with Feed(target, token=ada.token) as feed:
+        item = api.create_item(ada, tags=["b", "a"])
+        api.create_item(bob)
+        feed.ask({"type": "subscribe", "topics": ["users"]})
+        api.patch(item.path, token=ada, json={"price_cents": 1}, headers={"If-Match": item.etag})
+        api.patch(item.path, token=ada, json={"price_cents": 2}, headers={"If-Match": item.etag})
+        api.patch(bob.path, token=bob, json={"name": "Bob"})
+        feed.settled()
+    with Socket(target) as socket:
+        socket.send("☃")
+        socket.receive()
+    api.get("/items", token=ada, params={"limit": 1, "owner_id": bob.id})
+    api.get("/items", token=ada, params={"limit": 1, "after": item.id})
+    api.get("/users", token=bob, params={"limit": 1})
+    api.get("/users/me", token=bob, headers={"X-Request-ID": "mine"})
+    api.delete(item.path, token=bob)
+    api.request("TRACE", item.path)
+    api.delete(bob.path, token=bob)
+    api.get(bob.path, token=ada)
+
+
+def recorded(part: Part, *mixed_in: type[Service]) -> Recording:
+    with Reference(*mixed_in) as target:
+        return record(target, "story", part, secret_key=None)
+
+
+def played(lines: Sequence[Line], *mixed_in: type[Service]) -> list[Any]:
+    with Reference(*mixed_in) as target, Player(target, KEY) as player:
+        return Normal().answers(lines, player.play(lines))
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[Line]:
+    return recorded(story).lines
+
+
+# -- recording
+
+
+def test_a_recording_names_what_the_server_made_by_symbols(lines: list[Line]) -> None:
+    text = "".join(corpus.shown(line.request) for line in lines)
+    assert "PATCH /items/<item 1> HTTP" in text
+    assert "?limit=1&owner_id=<user 2> HTTP" in text
+    assert "?limit=1&after=<item 1> HTTP" in text
+    assert "Bearer <token 2>" in text.replace("bearer", "Bearer")
+    assert "Host: <host>" in text
+
+
+def test_two_recordings_are_the_same_bytes(lines: list[Line]) -> None:
+    assert corpus.dump(recorded(story).lines) == corpus.dump(lines)
+    assert corpus.dump(recorded(story, FirstIdsTaken, OtherLabels).lines) == corpus.dump(lines)
+
+
+def test_the_engine_is_recorded_alike_twice() -> None:
+    from suite.contract.engine import run
+
+    def part(_: Target, api: Api) -> None:
+        run(api, 1, phases=("coverage",), salt="same")
+
+    first, second = recorded(part), recorded(part)
+    assert first.requests > 300
+    assert corpus.dump(first.lines) == corpus.dump(second.lines)
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (build("GET", "/users/%31"), "encoded-paths"),
+        (build("GET", "//users"), "empty-segments"),
+        (build("GET", "/users?a=%zz"), "query-utf8"),
+        (build("GET", "/users?a=%ff"), "query-utf8"),
+        (build("get", "/users"), "other-methods"),
+        (build("GET", "/users", [("X", "a\x7f")]), "malformed-http"),
+        (build("GET", "/users", [("If-Match", '"1')]), "unbalanced-tags"),
+        (build("GET", "/users", [("Authorization", "a"), ("Authorization", "b")]),
+         "repeated-singletons"),
+        (build("GET", "/users", [("Upgrade", "websocket")]), "other-upgrades"),
+        (build("GET", "/users", [("X", "a" * 9000)]), "over-long-head"),
+        (build("GET", "/ws/echo", [("Upgrade", "websocket")]), ""),
+        (build("GET", "/users?a=%31", [("If-Match", '"1"'), ("If-Match", '"2"')]), ""),
+    ],
+)  # fmt: skip
+def test_what_is_implementation_defined_is_left_out(request_: bytes, reason: str) -> None:
+    assert implementation_defined(request_) == reason
+
+
+def test_too_little_is_no_corpus() -> None:
+    with pytest.raises(RecordError, match="are too few"):
+        check([Recording("a", [Line((b"GET / HTTP/1.1\r\n\r\n",))])])
+
+
+# -- files
+
+
+def test_a_corpus_is_read_as_it_was_written(tmp_path: Path, lines: list[Line]) -> None:
+    extra = Line(socket=9, heard=1, frame=Frame(1, b"\x00\xff", fin=False), ends="cut")
+    corpus.write([Recording("a", [*lines, extra])], tmp_path)
+    (read,) = corpus.read(tmp_path)
+    assert read.lines == [*lines, extra]
+    assert (read.requests, read.messages) == (19, 7 + 1)
+
+
+def test_a_corpus_that_lacks_a_line_is_refused(tmp_path: Path, lines: list[Line]) -> None:
+    corpus.write([Recording("a", lines)], tmp_path)
+    (tmp_path / "a.jsonl.gz").write_bytes(corpus.dump(lines[:-1]))
+    with pytest.raises(CorpusError, match="is not the file"):
+        corpus.read(tmp_path)
+
+
+@pytest.mark.parametrize("recordings", [[], [Recording("a")]])
+def test_an_empty_corpus_is_refused(tmp_path: Path, recordings: list[Recording]) -> None:
+    corpus.write(recordings, tmp_path)
+    with pytest.raises(CorpusError, match="no request"):
+        corpus.read(tmp_path)
+
+
+def test_a_missing_corpus_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="cannot be read"):
+        corpus.read(tmp_path / "none")
+
+
+def test_the_corpus_of_the_repository_is_whole_and_large_enough() -> None:
+    recordings = corpus.read()
+    check(recordings)
+    assert {recording.name for recording in recordings} == set(PARTS)
+
+
+# -- replay
+
+
+@pytest.mark.parametrize("mixed_in", [(), (OtherLabels,), (FirstIdsTaken,)])
+def test_right_answers_are_identical(lines: list[Line], mixed_in: tuple[type[Service]]) -> None:
+    answers = {"a": played(lines), "b": played(lines, *mixed_in)}
+    assert differences("story", lines, answers) == []
+    assert {answer.get("status") for answer in answers["a"]} >= {101, 200, 201, 204, 403, 404, 412}
+    assert any(answer.get("messages") for answer in answers["b"])
+
+
+@pytest.mark.parametrize(
+    ("fault", "operation", "rule"),
+    [
+        (faults.KeepsTagAtPatch, "update_item", "etag"),
+        (faults.NoNosniff, "create_user", "nosniff"),
+        (SetsCookie, "create_user", "headers-closed"),
+        (Deaf, "watch_events", "feed"),
+    ],
+)
+def test_a_fault_is_a_difference(
+    lines: list[Line], fault: type[Service], operation: str, rule: str
+) -> None:
+    answers = {"good": played(lines), "faulty": played(lines, fault)}
+    found = differences("story", lines, answers)
+    assert (found[0].operation, found[0].rules[0]) == (operation, rule)
+    assert {group.names for group in found[0].groups} == {("good",), ("faulty",)}
+    assert found[0].words
+
+
+def test_groups_hold_all_who_agree() -> None:
+    groups = grouped({"a": {"x": 1}, "b": {"x": 1.0}, "c": {"x": 1}, "d": {"x": True}})
+    assert [group.names for group in groups] == [("a", "c"), ("b",), ("d",)]
+
+
+def test_an_instant_that_goes_back_is_a_difference() -> None:
+    def body(updated: str) -> object:
+        times = {"created_at": "2026-11-21T00:00:00.000001Z", "updated_at": updated}
+        return Normal()._value({"id": 1, **times})
+
+    later, earlier = "2026-11-21T00:00:00.000002Z", "2026-11-20T00:00:00.000002Z"
+    assert body(later) != body(earlier)
+    assert body(later) != body("2026-11-21T00:00:00.000001Z")
+    assert body(later) != body("2026-11-21T00:00:00.2Z")
+
+
+def test_a_script_is_cut_down_to_what_matters(lines: list[Line]) -> None:
+    def last(lines: Sequence[Line], *mixed_in: type[Service]) -> str:
+        return json.dumps(played(lines, *mixed_in)[-1], sort_keys=True)
+
+    def reproduces(script: Sequence[Line]) -> bool:
+        return last(script) != last(script, faults.KeepsTagAtPatch)
+
+    changes = [n for n, line in enumerate(lines) if line.head.startswith("PATCH /items/")]
+    script = minimised(lines[: changes[0] + 1], reproduces, tries=30)
+    heads = [line.head.partition(" HTTP")[0] for line in script]
+    assert heads == ["POST /users", "POST /tokens", "POST /items", "PATCH /items/<item 1>"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        (
+            [{"status": 200}, {"status": 200}],
+            "GREEN: 1 requests, 0 feed messages, 2 implementation",
+        ),
+        ([{"status": 500}, {"status": 500}], "RED"),
+        ([{"trouble": "no response"}, {"trouble": "no response"}], "RED"),
+        ([{"status": 200}], "RED"),
+        ([], "RED"),
+    ],
+)
+def test_a_replay_without_answers_is_red(answers: list[Any], told: str) -> None:
+    recording = Recording("a", [Line((b"GET / HTTP/1.1\r\n\r\n",))])
+    replayed = [Replayed(str(n), {"a": [given]}, 1.0) for n, given in enumerate(answers)]
+    assert closing(Report([recording], replayed, [])).startswith(told)
+
+
+def test_a_replay_that_lacks_a_line_or_a_server_is_red() -> None:
+    recording = Recording("a", [Line((b"GET / HTTP/1.1\r\n\r\n",))])
+    good = [Replayed(name, {"a": [{"status": 200}]}, 1.0) for name in "xy"]
+    assert Report([recording], good, []).green
+    assert not Report([recording], [*good, Replayed("z", {"a": []}, 1.0)], []).green
+    assert not Report([recording], [*good, Replayed("z", problem="no start")], []).green
+    assert not Report([], good, []).green
+
+
+# -- relay
+
+
+def test_a_relay_asks_one_after_the_other() -> None:
+    with Reference() as first, Reference() as second, Relay([first, second]) as relay:
+        targets = [relay.target.base_url for _ in range(3)]
+        assert targets == [first.base_url, second.base_url, first.base_url]
+        body = {"email": "a@b.test", "name": "Ada", "password": PASSWORD}
+        statuses = [relay.post("/users", json=body).status_code for _ in range(3)]
+        assert statuses == [201, 201, 409]
+        assert relay.count == 3
+
+
+def test_a_relay_of_one_is_refused() -> None:
+    with pytest.raises(ManifestError, match="needs 2"):
+        choose({}, [], None)
+    with pytest.raises(ManifestError, match="no implementation 'x'"):
+        choose({}, ["x"], None)
+
+
+def test_a_relay_that_sent_nothing_is_red(tmp_path: Path) -> None:
+    result: dict[str, Any] = {"requests": 0, "problem": "", "implementations": [], "seconds": 1}
+    assert tell(dict(result), tmp_path) == 1
+    assert tell(result | {"requests": 1, "problem": "x"}, tmp_path) == 1
+    assert tell(result | {"requests": 1}, tmp_path) == 0
+    assert json.loads((tmp_path / "relay.json").read_text())["verdict"] == "interchangeable"
+
+
+def test_symbols_are_shown_by_kind_and_number() -> None:
+    assert str(Symbol("user", 3)) == "<user 3>"
+    assert str(corpus.HOST) == "<host>"
