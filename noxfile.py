@@ -178,7 +178,10 @@ def install_suite(session: nox.Session) -> None:
 
 def names_tests(arguments: list[str]) -> bool:
     """Tell whether only some tests will run, for which one process is enough."""
-    return any(argument[:2] in ("-k", "-m") or argument == "--lf" for argument in arguments)
+    selecting = ("-k", "-m", "--lf", "--rule")
+    return any(
+        argument.split("=")[0] in selecting or argument[:2] in selecting for argument in arguments
+    )
 
 
 def run_patiently(session: nox.Session, module: str, *arguments: str) -> None:
