@@ -147,6 +147,13 @@ def copies(session: nox.Session, implementation: str) -> None:
 
 
 @nox.session(default=False)
+def faults(session: nox.Session) -> None:
+    """Plant faults that the suite must catch: nox -s faults -- [ID …] [--rule ID] [--layers …]."""
+    install_suite(session)
+    run_patiently(session, "rosetta.faults", *session.posargs)
+
+
+@nox.session(default=False)
 def facts(session: nox.Session) -> None:
     """Count and measure every implementation, and write the table of README.md."""
     install_suite(session)

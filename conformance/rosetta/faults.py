@@ -180,7 +180,7 @@ def write(matrix: Matrix, bench: Bench, directory: Path, begin: str) -> None:
     }
     directory.mkdir(parents=True, exist_ok=True)
     text = json.dumps({**about, **matrix.as_json()}, indent=1)
-    (directory / "faults.json").write_text(text + "\n", encoding="utf-8")
+    (directory / results.MATRIX).write_text(text + "\n", encoding="utf-8")
     if len(matrix.trials) == len(FAULTS) and "rules" in matrix.layers:
         page = ROOT / "docs" / "faults.md"
         page.parent.mkdir(exist_ok=True)

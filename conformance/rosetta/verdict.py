@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rosetta.manifest import ROOT
-from rosetta.results import LAYERS, RunResult, commit
+from rosetta.results import LAYERS, MATRIX, RunResult, commit
 
 MARKS = {"passed": ("✓", "green"), "failed": ("✗", "bold red"), "not-run": ("·", "yellow")}
 
@@ -157,6 +157,11 @@ def _print_run(judgement: Judgement, console: Console) -> None:
         console.print(Text(f"  failed: {test.nodeid}", style="red"), soft_wrap=True)
 
 
+def result_files(directory: Path) -> list[Path]:
+    """Return the files of a directory that runs of the suite wrote: faults.json is the matrix's."""
+    return [path for path in sorted(directory.glob("*.json")) if path.name != MATRIX]
+
+
 def read(paths: Iterable[Path]) -> list[RunResult]:
     """Return the runs of these result files, by label."""
     return sorted((RunResult.read(path) for path in paths), key=lambda run: run.label)
@@ -170,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--run", metavar="ID", help="only results of this run count")
     parser.add_argument("--expect", nargs="*", default=[], metavar="NAME")
     options = parser.parse_args(arguments)
-    files = options.files or sorted(options.results.glob("*.json"))
+    files = options.files or result_files(options.results)
     try:
         runs = read(files)
     except (OSError, ValueError) as error:
