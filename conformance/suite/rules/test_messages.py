@@ -590,6 +590,18 @@ def test_lengths_count_code_points(api: Api, account: Account, name: str) -> Non
     expect_problem(too_long, "validation", errors=[("body", "/name", "maxLength")])
 
 
+@pytest.mark.rule("validation-errors")
+@pytest.mark.parametrize(("member", "most"), [("name", 200), ("description", 2000)])
+def test_lengths_of_an_item_count_code_points(
+    api: Api, account: Account, member: str, most: int
+) -> None:
+    text = "\N{GRINNING FACE}" * most
+    assert api.create_item(account, **{member: text}).body[member] == text
+    too_long = {"name": "Lamp", "price_cents": 1} | {member: f"{text}a"}
+    refused = api.post("/items", token=account, json=too_long)
+    expect_problem(refused, "validation", errors=[("body", f"/{member}", "maxLength")])
+
+
 # -- unhandled and unavailable
 
 
