@@ -153,12 +153,13 @@ FAULTS = (
     fault(
         "replay-skips-at-its-pages",
         "feed",
-        "A replay leaves out an event behind each page of 200.",
+        "A replay leaves out an event behind each full page.",
         (
             FEED,
-            "        return self.log.page(position, PAGE_EVENTS)\n",
-            "        skipped = 1 if position and position % PAGE_EVENTS == 0 else 0\n"
-            "        return self.log.page(position + skipped, PAGE_EVENTS)\n",
+            "        self._events.extend(self._feed.events_behind(self._position))\n",
+            "        page = self._feed.events_behind(self._position)\n"
+            '        self._events.extend(page[1:] if getattr(self, "_full", False) else page)\n'
+            "        self._full = len(page) == PAGE_EVENTS\n",
         ),
     ),
     fault(
@@ -367,12 +368,7 @@ FAULTS = (
         (
             FEED,
             "            if self._recent and position >=",
-            "            if not self and position >=",
-        ),
-        (
-            FEED,
-            "    def events_behind(self",
-            "    def __bool__(self) -> bool:\n        return True\n\n    def events_behind(self",
+            "            if False and position >=",
         ),
     ),
     fault(

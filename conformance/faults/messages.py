@@ -32,10 +32,16 @@ FAULTS = (
         ),
     ),
     fault(
-        "304-with-body",
+        "426-as-plain-json",
         "media-type",
-        "304 has the body of 200.",
-        ("app/conditional.py", 'return "", 304, headers', "return body, 304, headers"),
+        "upgrade-required is application/json.",
+        (
+            ERRORS,
+            '{"Upgrade": "websocket", "Connection": "Upgrade"}',
+            '{\n        "Upgrade": "websocket",\n'
+            '        "Connection": "Upgrade",\n'
+            '        "Content-Type": "application/json",\n    }',
+        ),
     ),
     fault(
         "last-modified",

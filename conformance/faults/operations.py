@@ -73,18 +73,6 @@ FAULTS = (
         ),
     ),
     fault(
-        "healthz-knows-the-tables",
-        "liveness",
-        "Liveness is 503 while the database has no tables.",
-        (
-            HEALTH,
-            '    return {"status": "ok"}\n',
-            '    if not __import__("sqlalchemy").inspect(db.engine).has_table("users"):\n'
-            "        raise unavailable()\n"
-            '    return {"status": "ok"}\n',
-        ),
-    ),
-    fault(
         "healthz-when-sockets-are-full",
         "liveness",
         "Liveness is 503 while all places for sockets are taken.",
@@ -107,6 +95,7 @@ FAULTS = (
         "readiness",
         "Readiness waits four seconds for a database that does not answer.",
         (HEALTH, "READY_WITHIN_SECONDS = 2.5", "READY_WITHIN_SECONDS = 4.0"),
+        database="postgresql",
     ),
     fault(
         "readyz-remembers",
@@ -124,5 +113,6 @@ FAULTS = (
             '    if current_app.config.get("READY"):\n'
             '        return {"status": "ready"}\n',
         ),
+        database="postgresql",
     ),
 )

@@ -131,7 +131,7 @@ def try_all(
     layers: Sequence[str],
     console: Console,
 ) -> list[Trial]:
-    """Try each fault at each layer, some at a time, and show each as it ends."""
+    """Try each fault at each layer, some at a time, and show them in turn."""
     tried: list[tuple[Fault, dict[str, Future[Finding]]]] = [
         (fault, {layer: pool.submit(attempt, bench, fault, layer) for layer in layers})
         for fault in faults
