@@ -168,6 +168,13 @@ def copies(session: nox.Session, implementation: str) -> None:
 
 
 @nox.session(default=False)
+def faults(session: nox.Session) -> None:
+    """Plant faults that the suite must catch: nox -s faults -- [ID …] [--rule ID] [--layers …]."""
+    install_suite(session)
+    run_patiently(session, "rosetta.faults", *session.posargs)
+
+
+@nox.session(default=False)
 def facts(session: nox.Session) -> None:
     """Count and measure every implementation, and write the table of README.md."""
     install_suite(session)
@@ -199,7 +206,10 @@ def install_suite(session: nox.Session) -> None:
 
 def names_tests(arguments: list[str]) -> bool:
     """Tell whether only some tests will run, for which one process is enough."""
-    return any(argument[:2] in ("-k", "-m") or argument == "--lf" for argument in arguments)
+    selecting = ("-k", "-m", "--lf", "--rule")
+    return any(
+        argument.split("=")[0] in selecting or argument[:2] in selecting for argument in arguments
+    )
 
 
 def run_patiently(session: nox.Session, module: str, *arguments: str) -> None:

@@ -61,6 +61,10 @@ class Fleet:
             self._databases.append(made)
         return made
 
+    def adopt(self, template: ScratchDatabase) -> None:
+        """Take a database that is migrated already for the template; its maker drops it."""
+        self._template = template
+
     def server(
         self,
         name: str,

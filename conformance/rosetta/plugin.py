@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -38,6 +39,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--workers", type=int, default=1, metavar="N", help="more than 1 needs Redis")
     group.addoption("--seed", type=int, default=0, metavar="N", help="of whatever is generated")
     group.addoption("--results", type=Path, default=ROOT / "results", metavar="DIR")
+    group.addoption(
+        "--rule",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="only tests marked with this rule; may be repeated",
+    )
     group.addoption("--run-id", default="", help="ties the results of one nox run together")
     group.addoption(
         "--root",
@@ -62,6 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         _check(options)
         rules = rule_texts(options.root)
+        check_known(options.rule, rules)
         implementation = find(options.impl, options.root) if options.impl else None
         if options.numprocesses:  # xdist's workers are other processes, which come here as well
             _add_controller(config, implementation, rules)
@@ -79,6 +88,16 @@ def _check(options: Any) -> None:  # noqa: ANN401 - argparse's
         raise pytest.UsageError("--workers must be at least 1")
     if options.base_url and options.numprocesses:
         raise pytest.UsageError("--base-url takes no --numprocesses: there is one server")
+
+
+def check_known(wanted: Iterable[str], rules: Iterable[str]) -> None:
+    """Raise UsageError unless every id that is wanted is a rule's, naming the nearest."""
+    known = list(rules)
+    for rule in wanted:
+        if rule not in known:
+            near = get_close_matches(rule, known)
+            hint = f"did you mean {' or '.join(near)}?" if near else "see spec/rules.yaml"
+            raise pytest.UsageError(f"--rule {rule}: there is no such rule; {hint}")
 
 
 def _label(options: Any) -> str:  # noqa: ANN401

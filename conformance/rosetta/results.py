@@ -16,6 +16,7 @@ from rosetta.manifest import ROOT, Implementation
 
 Outcome = Literal["passed", "failed", "not-run"]
 LAYERS = ("contract", "rules", "model")
+MATRIX = "faults.json"  # beside the results of runs: what became of each fault
 
 
 @dataclass

@@ -18,10 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from rosetta.manifest import ROOT
-from rosetta.results import LAYERS, RunResult, commit
+from rosetta.results import LAYERS, MATRIX, RunResult, commit
 
 # Results of what compares or judges several implementations: not of a run of the suite.
-NOT_RUNS = {"faults.json", "relay.json", "replay.json"}
+NOT_RUNS = {MATRIX, "relay.json", "replay.json"}
 MARKS = {"passed": ("✓", "green"), "failed": ("✗", "bold red"), "not-run": ("·", "yellow")}
 
 LOG_WIDTH = 120
@@ -172,6 +172,11 @@ def _print_run(judgement: Judgement, console: Console) -> None:
         console.print(Text(f"  failed: {test.nodeid}", style="red"), soft_wrap=True)
 
 
+def result_files(directory: Path) -> list[Path]:
+    """Return the files of a directory that runs of the suite wrote."""
+    return [path for path in sorted(directory.glob("*.json")) if path.name not in NOT_RUNS]
+
+
 def read(paths: Iterable[Path]) -> list[RunResult]:
     """Return the runs of these result files, by label."""
     return sorted((RunResult.read(path) for path in paths), key=lambda run: run.label)
@@ -185,8 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--run", metavar="ID", help="only results of this run count")
     parser.add_argument("--expect", nargs="*", default=[], metavar="NAME")
     options = parser.parse_args(arguments)
-    found = sorted(options.results.glob("*.json"))
-    files = options.files or [path for path in found if path.name not in NOT_RUNS]
+    files = options.files or result_files(options.results)
     try:
         runs = read(files)
     except (OSError, ValueError) as error:

@@ -65,7 +65,8 @@ class Worker:
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
         """Hold the tests to the rules before anything is deselected, and plan the skips."""
-        items.sort(key=_order)
+        if hasattr(config, "workerinput"):  # one process alone begins with what it was given
+            items.sort(key=_order)
         whole = any(_is_suite(argument, config) for argument in config.args)
         self.plan.problems += rule_problems(items, self.rules, whole=whole)
         self.plan.problems += requirement_problems(items)
@@ -74,6 +75,8 @@ class Worker:
         self.plan.collected = len(items)
         for item in items:
             self._plan_test(item)
+        if config.option.rule:
+            _select(config, items, set(config.option.rule))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note a module that skips itself: it has no tests that could."""
@@ -218,6 +221,13 @@ def rules_of(item: pytest.Item) -> Iterator[str]:
     """Yield the rules that a test is marked with."""
     for mark in item.iter_markers("rule"):
         yield from mark.args
+
+
+def _select(config: pytest.Config, items: list[pytest.Item], rules: set[str]) -> None:
+    """Leave only the tests that pin one of the rules."""
+    others = [item for item in items if rules.isdisjoint(rules_of(item))]
+    items[:] = [item for item in items if not rules.isdisjoint(rules_of(item))]
+    config.hook.pytest_deselected(items=others)
 
 
 def requirement_problems(items: list[pytest.Item]) -> list[str]:

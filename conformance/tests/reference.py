@@ -262,7 +262,7 @@ class _Socket:
         return None
 
     def close(self, code: int) -> None:
-        with self.lock:
+        with self.lock, contextlib.suppress(InvalidState):
             self.protocol.send_close(code)
             self.flush()
 

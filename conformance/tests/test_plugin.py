@@ -223,6 +223,23 @@ def test_a_selection_is_partial(suite: Suite) -> None:
     assert result["rules"] == {"etag": "passed", "feed": "not-run"}
 
 
+def test_the_tests_of_a_rule_can_be_selected(suite: Suite) -> None:
+    assert suite.run(BOTH_RULES, "--rule", "feed").ret == 0
+    result = suite.result()
+    assert result["partial"] == "1 of 2 tests selected"
+    assert result["rules"] == {"etag": "not-run", "feed": "passed"}
+
+
+def test_several_rules_can_be_selected_by_several_processes_too(suite: Suite) -> None:
+    run = suite.run(BOTH_RULES, "--rule=feed", "--rule=etag", *TWO_PROCESSES)
+    assert run.ret == 0, run.stdout.str()
+    assert (suite.result()["partial"], len(suite.result()["tests"])) == ("", 2)
+
+
+def test_an_unknown_rule_cannot_be_selected(suite: Suite) -> None:
+    red(suite.run(BOTH_RULES, "--rule", "etags"), "no such rule; did you mean etag")
+
+
 def test_one_file_is_partial(suite: Suite) -> None:
     run = suite.run(BOTH_RULES.replace('"feed"', '"etag"'), paths=("suite/rules/test_it.py",))
     assert run.ret == 0

@@ -135,6 +135,12 @@ def test_nothing_to_judge_is_red(tmp_path: Path, content: str | None, capsys: Ca
     assert "RED" in "".join(capsys.readouterr())
 
 
+def test_the_matrix_of_faults_is_no_run(tmp_path: Path, capsys: Capture) -> None:
+    green().write(tmp_path)
+    (tmp_path / "faults.json").write_text('{"faults": []}')
+    assert verdict.main(["--results", str(tmp_path), "--run", "this"]) == 0
+
+
 def test_the_tables_show_every_rule_and_layer() -> None:
     good, bad = green("good"), green("bad")
     bad.rules = {"etag": "failed", "feed": "not-run"}

@@ -590,6 +590,18 @@ def test_lengths_count_code_points(api: Api, account: Account, name: str) -> Non
     expect_problem(too_long, "validation", errors=[("body", "/name", "maxLength")])
 
 
+@pytest.mark.rule("validation-errors")
+@pytest.mark.parametrize(("member", "most"), [("name", 200), ("description", 2000)])
+def test_lengths_of_an_item_count_code_points(
+    api: Api, account: Account, member: str, most: int
+) -> None:
+    text = "\N{GRINNING FACE}" * most
+    assert api.create_item(account, **{member: text}).body[member] == text
+    too_long = {"name": "Lamp", "price_cents": 1} | {member: f"{text}a"}
+    refused = api.post("/items", token=account, json=too_long)
+    expect_problem(refused, "validation", errors=[("body", f"/{member}", "maxLength")])
+
+
 # -- unhandled and unavailable
 
 
@@ -649,7 +661,7 @@ NEED_TABLES = [
 ]
 
 
-@pytest.mark.rule("unhandled", "problem")
+@pytest.mark.rule("unhandled", "problem", "nosniff", "request-id")
 @pytest.mark.parametrize("sent", NEED_TABLES, ids=lambda sent: f"{sent.method} {sent.path}")
 def test_an_exception_nobody_foresaw_is_a_plain_500(
     broken: Broken, client: Callable[[Target], Api], forged: str, sent: Call
@@ -697,7 +709,7 @@ def logs_within(seconds: float, server: Server, start: int, text: str) -> bool:
 LOST = ["missing_directory", "closed_port", "unknown_host"]
 
 
-@pytest.mark.rule("unavailable", "configuration", "liveness")
+@pytest.mark.rule("unavailable", "configuration", "liveness", "nosniff")
 @pytest.mark.parametrize("name", LOST)
 def test_without_its_database_every_operation_that_needs_it_is_503(
     broken: Broken, client: Callable[[Target], Api], lasting: Scene, forged: str, name: str
@@ -710,6 +722,7 @@ def test_without_its_database_every_operation_that_needs_it_is_503(
         response = call(operation, scene).send(api)
         expect_problem(response, "unavailable")
         expect_header(response, "Retry-After", "1")
+        expect_header(response, "X-Content-Type-Options", "nosniff")
         expect_closed(response, OPERATIONS[operation].responses[503])
     assert expect(api.get("/healthz"), 200).json() == {"status": "ok"}
 

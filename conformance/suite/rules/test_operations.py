@@ -696,3 +696,35 @@ def test_a_write_whose_event_cannot_be_written_is_undone(launch: Launch, client:
     api.create_item(account)
     (event,) = database.rows("SELECT max(id) AS id FROM events")
     assert event["id"] == before["last_id"] + 1
+
+
+# How a database refuses the event of a user's deletion, and no other.
+REFUSING = {
+    "sqlite": """CREATE TRIGGER kept BEFORE INSERT ON events WHEN NEW.event = 'user.deleted'
+                 BEGIN SELECT RAISE(ABORT, 'kept'); END""",
+    "postgresql": "ALTER TABLE events ADD CONSTRAINT kept CHECK (event <> 'user.deleted')",
+}
+REFUSING_NO_MORE = {
+    "sqlite": "DROP TRIGGER kept",
+    "postgresql": "ALTER TABLE events DROP CONSTRAINT kept",
+}
+
+
+@pytest.mark.rule("user-deletion", "storage")
+def test_a_user_and_its_items_are_deleted_together_or_not_at_all(
+    launch: Launch, client: Client
+) -> None:
+    server = launch()
+    api = client(server)
+    account = api.sign_up()
+    items = [api.create_item(account) for _ in range(2)]
+    database = server.database
+    assert isinstance(database, Scratch)
+    before = database.rows("SELECT last_id FROM event_counter")
+    database.rows(REFUSING[database.kind])
+    expect_problem(api.delete(account.path, token=account), "internal-error")
+    page = expect(api.get("/items", token=account), 200).json()
+    assert page["data"] == [item.body for item in items]
+    assert database.rows("SELECT last_id FROM event_counter") == before
+    database.rows(REFUSING_NO_MORE[database.kind])
+    expect(api.delete(account.path, token=account), 204)

@@ -656,6 +656,16 @@ def test_put_of_an_item_resets_what_it_leaves_out(
     same(api.get(item.path, token=owner), body)
 
 
+@pytest.mark.rule("item-replace")
+@pytest.mark.parametrize("status", ITEM_VALUES["status"])
+def test_put_of_an_item_without_a_status_makes_a_draft_of_it(
+    api: Api, owner: Account, status: str
+) -> None:
+    made = api.create_item(owner, status=status)
+    written = api.put(made.path, token=owner, json={"name": "Chair", "price_cents": 5})
+    holds(expect(written, 200), status="draft")
+
+
 ITEM_CHANGES: dict[str, list[Any]] = {
     "name": ["Chair"],
     "description": ["Wood", "", None],

@@ -146,6 +146,17 @@ def test_a_method_that_a_path_lacks_is_405_with_allow(
         expect_allow(response, template)
 
 
+@pytest.mark.rule("ids")
+def test_me_is_a_route_of_its_own(api: Api) -> None:
+    own = api.sign_up()
+    assert allow_of(expect(api.options("/users/me"), 204)) == {"GET", "HEAD", "OPTIONS"}
+    for method, body in (("PUT", {"email": own.email, "name": "A"}), ("PATCH", {"name": "A"})):
+        refused = api.request(method, "/users/me", token=own, json=body)
+        expect_problem(refused, "method-not-allowed")
+    expect_problem(api.delete("/users/me", token=own), "method-not-allowed")
+    assert expect(api.get("/users/me", token=own), 200).json() == own.body
+
+
 @pytest.mark.rule("method", "allow")
 @pytest.mark.parametrize("start", ["/users", "/items"])
 def test_a_method_is_looked_at_before_the_resource(api: Api, account: Account, start: str) -> None:

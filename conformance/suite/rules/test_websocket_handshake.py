@@ -363,7 +363,7 @@ def test_over_the_cap_both_sockets_are_refused_until_one_has_ended(
             expect_full(capped, token)
 
 
-@pytest.mark.rule("precedence")
+@pytest.mark.rule("precedence", "liveness", "readiness")
 def test_the_cap_is_checked_last_and_bars_no_request(
     capped: Server, token: str, client: Callable[[Target], Api]
 ) -> None:
@@ -378,7 +378,8 @@ def test_the_cap_is_checked_last_and_bars_no_request(
         expect_refusal(refusal, "validation", errors=[("query", "/after", "type")])
         plain = client(capped).get("/ws/echo")
         expect_refusal(plain, "upgrade-required", fields=UPGRADE_REQUIRED)
-        expect(client(capped).get("/users/me", token=token), 200)
+        for path in ("/users/me", "/healthz", "/readyz"):
+            expect(client(capped).get(path, token=token), 200)
 
 
 def test_what_is_refused_takes_no_place(capped: Server, token: str) -> None:

@@ -1,0 +1,191 @@
+"""Negative controls: hold the suite itself to account, with faults that it must catch.
+
+python -m rosetta.faults [ID …] [--rule ID] [--layers rules,contract,model] [--jobs N]
+
+Each fault of ``faults/`` is planted in a copy of one good implementation, and the tests of its own
+rule are run against the copy until one fails. Afterwards every test that has caught a fault is run
+against a copy without any, and must pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import signal
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+
+from faults import FAULTS, IMPLEMENTATION
+from rosetta import results, spec
+from rosetta.controller import now
+from rosetta.databases import SqliteDatabase
+from rosetta.fleet import Fleet
+from rosetta.harness import ServerError
+from rosetta.manifest import ROOT, ManifestError, find
+from rosetta.matrix import Finding, Matrix, Trial, conclude, document, show
+from rosetta.mutants import Fault, FaultError
+from rosetta.trials import Bench, Configuration, attempt, passing
+from rosetta.venvs import VenvError
+
+LAYERS = ("rules", "contract", "model")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Try the faults, write what was found, and return 0 only if every one is caught."""
+    options, console, begin = parse(arguments), Console(), now()
+    try:
+        faults = chosen(options.ids, options.rule)
+        with bench_of(IMPLEMENTATION) as bench, processes(options.jobs) as pool:
+            trials = try_all(pool, bench, faults, options.layers, console)
+            failing = control(pool, bench, trials, options.jobs)
+    except (FaultError, ManifestError, VenvError, ServerError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    matrix = Matrix(trials, options.layers, failing)
+    write(matrix, bench, options.results, begin)
+    conclude(matrix, console)
+    return 0 if matrix.green else 1
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options of the command."""
+    parser = argparse.ArgumentParser(prog="rosetta.faults", description="Plant faults.")
+    parser.add_argument("ids", nargs="*", metavar="ID", help="default: every fault")
+    parser.add_argument("--rule", action="append", default=[], metavar="ID", help="its faults")
+    parser.add_argument(
+        "--layers", type=layers_of, default=["rules"], metavar="A,B", help=f"of {LAYERS}"
+    )
+    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="runs at a time")
+    parser.add_argument("--results", type=Path, default=ROOT / "results", metavar="DIR")
+    return parser.parse_args(arguments)
+
+
+def layers_of(text: str) -> list[str]:
+    """Return the layers of a list with commas; raise argparse.ArgumentTypeError."""
+    named = text.split(",")
+    if unknown := [layer for layer in named if layer not in LAYERS]:
+        known = ", ".join(LAYERS)
+        raise argparse.ArgumentTypeError(f"no layer {', '.join(unknown)}; there are {known}")
+    return [layer for layer in LAYERS if layer in named]
+
+
+def chosen(ids: Sequence[str], rules: Sequence[str]) -> list[Fault]:
+    """Return the faults of these ids and rules, all without any; raise FaultError."""
+    known = {fault.id for fault in FAULTS}
+    if unknown := [name for name in ids if name not in known]:
+        raise FaultError(f"no fault {', '.join(unknown)}; they stand in conformance/faults/")
+    if unknown := [rule for rule in rules if rule not in spec.load().rules.rules]:
+        raise FaultError(f"no rule {', '.join(unknown)}; they stand in spec/rules.yaml")
+    wanted = [fault for fault in FAULTS if fault.id in ids or fault.rule in rules]
+    return wanted if ids or rules else list(FAULTS)
+
+
+# -- trying
+
+
+@contextmanager
+def bench_of(name: str) -> Iterator[Bench]:
+    """Migrate a database for all trials on SQLite."""
+    implementation = find(name)
+    with TemporaryDirectory(prefix="rosetta-faults-") as logs:
+        fleet = Fleet(implementation, "sqlite", 1, Path(logs))
+        try:
+            template = fleet.database()
+            assert isinstance(template, SqliteDatabase)
+            yield Bench(implementation, template)
+        finally:
+            fleet.close()
+
+
+@contextmanager
+def processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Make a process for each trial, with the suite's libraries imported already.
+
+    When the block fails, those that run are interrupted, and end their servers.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["rosetta.trials"])
+    with ProcessPoolExecutor(jobs, context, max_tasks_per_child=1) as pool:
+        try:
+            yield pool
+        except BaseException:
+            for process in multiprocessing.active_children():
+                os.kill(process.pid or 0, signal.SIGINT)
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def try_all(
+    pool: ProcessPoolExecutor,
+    bench: Bench,
+    faults: Sequence[Fault],
+    layers: Sequence[str],
+    console: Console,
+) -> list[Trial]:
+    """Try each fault at each layer, some at a time, and show them in turn."""
+    tried: list[tuple[Fault, dict[str, Future[Finding]]]] = [
+        (fault, {layer: pool.submit(attempt, bench, fault, layer) for layer in layers})
+        for fault in faults
+    ]
+    trials = []
+    for fault, futures in tried:
+        trials.append(Trial(fault, {layer: future.result() for layer, future in futures.items()}))
+        show(trials[-1], console)
+    return trials
+
+
+def control(
+    pool: ProcessPoolExecutor, bench: Bench, trials: Sequence[Trial], jobs: int
+) -> list[str]:
+    """Run every test that caught a fault against a copy without any; return those that fail.
+
+    What such a test was credited with is taken back.
+    """
+    catches: dict[Configuration, dict[str, list[Finding]]] = defaultdict(lambda: defaultdict(list))
+    for trial in trials:
+        caught = catches[trial.fault.database, trial.fault.workers]
+        for finding in trial.findings.values():
+            for test in finding.tests:
+                caught[test].append(finding)
+    failing = set()
+    for configuration, credited in catches.items():
+        tests = list(credited)
+        passed = pool.submit(passing, bench, configuration, tests, jobs).result() if tests else []
+        for test in credited.keys() - set(passed):
+            failing.add(test)
+            for finding in credited[test]:
+                finding.take_back("fails without the fault, too")
+    return sorted(failing)
+
+
+def write(matrix: Matrix, bench: Bench, directory: Path, begin: str) -> None:
+    """Write faults.json, and docs/faults.md if every fault was tried at its own rule."""
+    commit, dirty = results.commit()
+    about = {
+        "implementation": bench.implementation.name,
+        "commit": commit,
+        "dirty": dirty,
+        "lock": results.lock_hash(bench.implementation),
+        "started": begin,
+        "finished": now(),
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({**about, **matrix.as_json()}, indent=1)
+    (directory / results.MATRIX).write_text(text + "\n", encoding="utf-8")
+    if len(matrix.trials) == len(FAULTS) and "rules" in matrix.layers:
+        page = ROOT / "docs" / "faults.md"
+        page.parent.mkdir(exist_ok=True)
+        page.write_text(document(matrix, bench.implementation.name), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

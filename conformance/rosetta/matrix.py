@@ -1,0 +1,176 @@
+"""The kill matrix: what each layer made of each fault, as JSON and as docs/faults.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.text import Text
+
+from rosetta.mutants import Fault
+
+Outcome = Literal["caught", "survived", "broke", "unproven"]
+# From good to bad.
+OUTCOMES: Mapping[Outcome, str] = {
+    "caught": "a test failed",
+    "survived": "no test failed: the suite is blind here",
+    "broke": "the server did not start, or answered 5xx at large, which any test would have seen",
+    "unproven": "the run did not come to its end, or the test fails without the fault, too",
+}
+INTRODUCTION = """\
+Written by `nox -s faults`. Each fault is planted in a copy of `impl/{implementation}`, and the
+tests of the rule that it breaks are run until one fails; it counts as caught only if the server
+still works at large. The seconds are those of the whole run, the start of the server among them."""
+
+
+@dataclass
+class Finding:
+    """What one layer made of one fault."""
+
+    outcome: Outcome
+    seconds: float
+    tests: list[str] = field(default_factory=list)  # that failed; the first one ends the run
+    evidence: str = ""  # what the failure says first, or why there is no outcome
+
+    def take_back(self, why: str) -> None:
+        """Credit the layer with nothing."""
+        self.outcome, self.evidence = "unproven", why
+
+
+@dataclass
+class Trial:
+    """One fault and what was found, by layer."""
+
+    fault: Fault
+    findings: dict[str, Finding] = field(default_factory=dict)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the tests of the fault's own rule made of it; without them, the best outcome."""
+        if "rules" in self.findings:
+            return self.findings["rules"].outcome
+        outcomes = [finding.outcome for finding in self.findings.values()]
+        return min(outcomes, key=list(OUTCOMES).index)
+
+
+@dataclass
+class Matrix:
+    """All trials of one run, and which of the tests that caught a fault fail without one."""
+
+    trials: Sequence[Trial]
+    layers: Sequence[str]
+    failing: Sequence[str] = ()
+
+    @property
+    def tests(self) -> set[str]:
+        """The tests that failed for a fault."""
+        findings = [found for trial in self.trials for found in trial.findings.values()]
+        return {test for found in findings for test in found.tests}
+
+    @property
+    def lost(self) -> list[Trial]:
+        """The trials whose fault was not caught."""
+        return [trial for trial in self.trials if trial.outcome != "caught"]
+
+    @property
+    def green(self) -> bool:
+        """Whether every fault was caught, by tests that pass without one."""
+        return bool(self.trials) and not self.lost and not self.failing
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what was found as results/faults.json has it."""
+        return {
+            "layers": list(self.layers),
+            "control": {"tests": sorted(self.tests), "failing": list(self.failing)},
+            "faults": [_as_json(trial) for trial in self.trials],
+        }
+
+
+def _as_json(trial: Trial) -> dict[str, Any]:
+    known = asdict(trial.fault)
+    del known["edits"]
+    return {**known, "outcome": trial.outcome, **asdict(trial, dict_factory=_findings)}
+
+
+def _findings(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in pairs if name != "fault"}
+
+
+# -- docs/faults.md
+
+
+def document(matrix: Matrix, implementation: str) -> str:
+    """Return docs/faults.md: what was not caught first, then every fault by its rule."""
+    introduction = INTRODUCTION.format(implementation=implementation)
+    lines = ["# Faults that the suite must catch", "", introduction, "", totals(matrix)]
+    if matrix.lost:
+        lines += ["", "## Not caught: defects of the suite", "", *_table(matrix.lost, matrix)]
+    lines += ["", "## All", "", *_table(matrix.trials, matrix), ""]
+    return "\n".join(lines)
+
+
+def totals(matrix: Matrix) -> str:
+    """Return the figures in a sentence or two."""
+    caught = len(matrix.trials) - len(matrix.lost)
+    rules = {trial.fault.rule for trial in matrix.trials}
+    failing = ", ".join(f"`{test}`" for test in matrix.failing)
+    return (
+        f"**{caught} of {len(matrix.trials)} faults, of {len(rules)} rules, are caught.** "
+        f"The {len(matrix.tests)} tests that caught them pass without a fault"
+        + (f", **but for {failing}**." if failing else ".")
+    )
+
+
+def _table(trials: Sequence[Trial], matrix: Matrix) -> list[str]:
+    titles = ["caught by" if layer == "rules" else f"layer {layer}" for layer in matrix.layers]
+    names = ["rule", "fault", "what is wrong", *titles]
+    rows = [_row(trial, matrix.layers) for trial in trials]
+    return [f"| {' | '.join(names)} |", f"|{' --- |' * len(names)}", *rows]
+
+
+def _row(trial: Trial, layers: Sequence[str]) -> str:
+    fault = trial.fault
+    several = f", {fault.workers} workers" if fault.workers > 1 else ""
+    where = "" if fault.database == "sqlite" else f" ({fault.database}{several})"
+    cells = [f"`{fault.rule}`", f"`{fault.id}`", f"{fault.wrong}{where}".replace("|", "\\|")]
+    return f"| {' | '.join([*cells, *(_cell(trial.findings[layer]) for layer in layers)])} |"
+
+
+def _cell(finding: Finding) -> str:
+    if finding.outcome != "caught":
+        return f"**{finding.outcome}**"
+    name = finding.tests[0].partition("::")[2].partition("[")[0].removeprefix("test_")
+    return f"{name.replace('_', ' ')} ({finding.seconds:.1f} s)"
+
+
+# -- the terminal
+
+
+def show(trial: Trial, console: Console) -> None:
+    """Print one fault and what became of it."""
+    for layer, found in trial.findings.items():
+        line = f"{found.outcome:9}{found.seconds:6.1f} s  {trial.fault.id}"
+        line += "" if layer == "rules" else f" ({layer})"
+        red = "bold red" if layer == "rules" else ""
+        style = "green" if found.outcome == "caught" else red
+        console.print(Text(line, style=style), soft_wrap=True)
+        told = ": ".join([*found.tests[:1], found.evidence])
+        if told:
+            console.print(Text(f"    {told}", style="dim"), soft_wrap=True)
+
+
+def conclude(matrix: Matrix, console: Console) -> None:
+    """Print what was not caught first, then the closing line."""
+    for trial in matrix.lost:
+        fault = trial.fault
+        line = f"{trial.outcome.upper()}: {fault.id} (rule {fault.rule}): {fault.wrong}"
+        console.print(Text(line, style="bold red"), soft_wrap=True)
+    for test in matrix.failing:
+        line = f"FAILS WITHOUT A FAULT, TOO: {test}"
+        console.print(Text(line, style="bold red"), soft_wrap=True)
+    word, style = ("GREEN", "bold green") if matrix.green else ("RED", "bold red")
+    caught = len(matrix.trials) - len(matrix.lost)
+    line = f"{word}: {caught} of {len(matrix.trials)} faults caught"
+    console.print(Text(line, style=style))

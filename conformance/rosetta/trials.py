@@ -1,0 +1,151 @@
+"""One run of the suite against a faulty copy, in a process that is made for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from rosetta.databases import SqliteDatabase
+from rosetta.manifest import ROOT, Implementation
+from rosetta.matrix import Finding
+from rosetta.mutants import Edit, Fault, plant
+from rosetta.results import RunResult
+from rosetta.worker import FIRST, WORKER
+
+CONFORMANCE = ROOT / "conformance"
+ALIVE = "faults/test_alive.py"
+DEADLINE = 300  # of one run, in seconds
+Configuration = tuple[str, int]  # database and workers
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all trials share: the good implementation, and its SQLite database, migrated."""
+
+    implementation: Implementation
+    template: SqliteDatabase
+
+
+class Migrated:
+    """A plugin that spares the run its migrations."""
+
+    def __init__(self, template: SqliteDatabase) -> None:
+        self._template = template
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Give the fleet its template."""
+        fleet = session.config.stash[WORKER].fleet
+        assert fleet is not None
+        fleet.adopt(self._template)
+
+
+def attempt(bench: Bench, fault: Fault, layer: str) -> Finding:
+    """Run the tests of one layer against one fault."""
+    begin = time.monotonic()
+    configuration = (fault.database, fault.workers)
+    result, said = run(bench, fault.edits, configuration, arguments_of(fault, layer))
+    return judge(result, said, round(time.monotonic() - begin, 1))
+
+
+def passing(
+    bench: Bench, configuration: Configuration, tests: Sequence[str], processes: int
+) -> set[str]:
+    """Return which of the tests pass without a fault."""
+    share = ("-n", str(processes), "--dist", "loadfile", "--no-loadscope-reorder")
+    result, said = run(bench, (), configuration, [*share, *tests])
+    if result is None:
+        print(said, file=sys.stderr)
+    found = result.tests if result else []
+    return {test.nodeid for test in found if test.outcome == "passed"}
+
+
+def run(
+    bench: Bench, edits: Sequence[Edit], configuration: Configuration, arguments: Sequence[str]
+) -> tuple[RunResult | None, str]:
+    """Run pytest against an edited copy; return its result file, if any, and what it said.
+
+    For a process of its own: what pytest leaves behind ends with it.
+    """
+    database, workers = configuration
+    with TemporaryDirectory(prefix="rosetta-fault-") as directory:
+        root = Path(directory)
+        plant(bench.implementation, edits, root, ROOT)
+        named = ["--impl", bench.implementation.name, "--root", directory]
+        placed = ["--results", f"{directory}/results", "--database", database]
+        spared = database == "sqlite" and "-n" not in arguments and not _migrates(edits)
+        said = _pytest(
+            [*named, *placed, "--workers", str(workers), *arguments],
+            [Migrated(bench.template)] if spared else [],
+            root / "said",
+        )
+        files = list((root / "results").glob("*.json"))
+        return (RunResult.read(files[0]) if files else None), said
+
+
+def _migrates(edits: Sequence[Edit]) -> bool:
+    return any(edit.file.startswith("migrations/") for edit in edits)
+
+
+def _pytest(arguments: Sequence[str], plugins: Sequence[object], said: Path) -> str:
+    os.chdir(CONFORMANCE)
+    with said.open("w") as output:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(output.fileno(), stream.fileno())
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.alarm(DEADLINE)
+    pytest.main(["-p", "no:cacheprovider", "-q", *arguments], plugins)
+    signal.alarm(0)
+    sys.stdout.flush()
+    return said.read_text(encoding="utf-8", errors="replace")
+
+
+def arguments_of(fault: Fault, layer: str) -> list[str]:
+    """Return what tells pytest which tests of a layer are to catch a fault."""
+    if layer == "rules":
+        return ["-x", "--rule", fault.rule, ALIVE, *files_of(fault.rule)]
+    return ["-x", f"suite/{layer}"]
+
+
+def files_of(rule: str) -> list[str]:
+    """Return the files of layer 2 that have tests of a rule, what takes longest at the end."""
+    folder = CONFORMANCE / "suite" / "rules"
+    named = [
+        f"rules/{path.name}"
+        for path in sorted(folder.glob("test_*.py"))
+        if f'"{rule}"' in path.read_text(encoding="utf-8")
+    ]
+    named.sort(key=lambda path: -FIRST.index(path) if path in FIRST else -len(FIRST))
+    return [f"suite/{path}" for path in named]
+
+
+def judge(result: RunResult | None, said: str, seconds: float) -> Finding:
+    """Tell what a run against a faulty copy means."""
+    if result is None:
+        return Finding("unproven", seconds, evidence=" / ".join(said.splitlines()[-5:]))
+    failed = [test for test in result.tests if test.outcome == "failed"]
+    tests = [test.nodeid for test in failed]
+    told = first_words(failed[0].failure) if failed else "; ".join(result.problems)
+    dead = any("/healthz" in problem for problem in result.problems)
+    if dead or any(test.startswith(ALIVE) for test in tests):
+        return Finding("broke", seconds, evidence=told)
+    if tests:
+        return Finding("caught", seconds, tests, told)
+    if result.problems or not result.complete:
+        return Finding("unproven", seconds, evidence=told or "the run did not come to its end")
+    return Finding("survived", seconds)
+
+
+def first_words(failure: str) -> str:
+    """Return the line of a failure that says what was wrong."""
+    lines = failure.splitlines()
+    errors = [line[2:].strip() for line in lines if line.startswith("E ")]
+    return next((line for line in [*errors, *lines] if line.strip()), "")[:300]

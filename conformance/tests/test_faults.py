@@ -1,0 +1,229 @@
+"""The table of faults is whole, and the runner tells what is caught from what is not."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from rich.console import Console
+
+from faults import FAULTS, IMPLEMENTATION
+from rosetta import spec, trials
+from rosetta.databases import Kind
+from rosetta.faults import control, main
+from rosetta.manifest import ROOT, find
+from rosetta.matrix import Finding, Matrix, Outcome, Trial, conclude, document
+from rosetta.mutants import Edit, Fault, FaultError, apply, plant
+from rosetta.results import RunResult, TestResult
+
+CONFORMANCE = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("faults") / "original"
+    shutil.copytree(find(IMPLEMENTATION).folder, folder)
+    return folder
+
+
+def test_every_rule_has_two_faults_and_no_other_has_one() -> None:
+    counts = Counter(fault.rule for fault in FAULTS)
+    known = set(spec.load().rules.rules)
+    assert {rule for rule in known if counts[rule] < 2} == set()
+    assert set(counts) <= known
+
+
+def test_ids_are_unique_and_every_fault_says_what_is_wrong() -> None:
+    assert [name for name, count in Counter(f.id for f in FAULTS).items() if count > 1] == []
+    assert [fault.id for fault in FAULTS if not fault.wrong.endswith(".")] == []
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
+def test_a_fault_fits_the_implementation(fault: Fault, original: Path, tmp_path: Path) -> None:
+    for name in {edit.file for edit in fault.edits}:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(original / name, tmp_path / name)
+    apply(fault.edits, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (Edit("a.py", "z", "y"), "a.py has 0 times, not once: 'z'"),
+        (Edit("a.py", "x", "y"), "a.py has 2 times, not once: 'x'"),
+        (Edit("b.py", "x", "y"), "b.py has 0 times"),
+        (Edit("a.py", "x = ", "x x"), "a.py, line 1: invalid syntax"),
+    ],
+)
+def test_a_fault_that_does_not_fit_is_an_error(edit: Edit, message: str, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("x = 1\n# x\n")
+    with pytest.raises(FaultError, match=message):
+        apply([edit], tmp_path)
+
+
+# -- which tests are to catch it
+
+
+def test_every_test_of_a_rule_is_in_a_file_that_is_run_for_it() -> None:
+    for path in (CONFORMANCE / "suite" / "rules").glob("test_*.py"):
+        for marks in re.findall(r"mark\.rule\((.*?)\)", path.read_text()):
+            for rule in re.findall(r'"([^"]*)"', marks):
+                assert f"suite/rules/{path.name}" in trials.files_of(rule)
+
+
+def test_the_tests_of_its_own_rule_are_run_behind_a_sign_of_life() -> None:
+    arguments = trials.arguments_of(mistake("a", rule="slash"), "rules")
+    assert arguments[:4] == ["-x", "--rule", "slash", "faults/test_alive.py"]
+    assert trials.arguments_of(mistake("a"), "model") == ["-x", "suite/model"]
+
+
+# -- what a run means
+
+
+def finished(*tests: TestResult, problems: Sequence[str] = ()) -> RunResult:
+    return RunResult(
+        *("flask", "flask", "Flask", "sqlite", 1, 1, 0, "id", None, "c", False, "l", {}, "now"),
+        complete=True,
+        problems=list(problems),
+        tests=list(tests),
+    )
+
+
+def outcome_of(name: str, failure: str = "") -> TestResult:
+    outcome: Literal["passed", "failed"] = "failed" if failure else "passed"
+    return TestResult(name, "rules", ["etag"], outcome, 0.1, failure)
+
+
+ALIVE = outcome_of("faults/test_alive.py::test_it")
+DEAD = outcome_of("faults/test_alive.py::test_it", "assert 8 <= 4")
+RED = outcome_of("suite/rules/test_a.py::test_b", "def test_b():\nE   expected 2\nE   more")
+
+
+@pytest.mark.parametrize(
+    ("result", "outcome", "evidence"),
+    [
+        (finished(ALIVE, RED), "caught", "expected 2"),
+        (finished(ALIVE), "survived", ""),
+        (finished(DEAD), "broke", "assert 8 <= 4"),
+        (finished(RED, problems=["did not answer /healthz"]), "broke", "expected 2"),
+        (finished(ALIVE, problems=["no test collected"]), "unproven", "no test collected"),
+        (None, "unproven", "ERROR: no such option"),
+    ],
+)
+def test_only_a_failing_test_of_a_living_server_is_a_catch(
+    result: RunResult | None, outcome: str, evidence: str
+) -> None:
+    found = trials.judge(result, "ERROR: no such option", 1.0)
+    assert (found.outcome, found.evidence) == (outcome, evidence)
+
+
+def test_a_run_broken_off_is_no_proof() -> None:
+    result = finished(ALIVE)
+    result.complete = False
+    assert trials.judge(result, "", 1.0).outcome == "unproven"
+
+
+# -- all of them
+
+
+class Pool:
+    """Does at once what a pool would do in another process: `passing` of the tests in `good`."""
+
+    def __init__(self, good: set[str]) -> None:
+        self.good = good
+
+    def submit(
+        self, _: object, bench: object, configuration: object, tests: list[str], jobs: int
+    ) -> Future[set[str]]:
+        done: Future[set[str]] = Future()
+        done.set_result(self.good & set(tests))
+        return done
+
+
+def mistake(name: str, rule: str = "etag", database: Kind = "sqlite", workers: int = 1) -> Fault:
+    return Fault(name, rule, f"{name} is wrong.", (), database, workers)
+
+
+def caught(fault: Fault, *tests: str) -> Trial:
+    return Trial(fault, {"rules": Finding("caught", 1.25, list(tests), "expected 2, got 1")})
+
+
+def test_what_fails_without_a_fault_catches_none() -> None:
+    found = [caught(mistake("one"), "t::test_good"), caught(mistake("two"), "t::test_flaky")]
+    pool: Any = Pool({"t::test_good"})
+    bench: Any = None
+    assert control(pool, bench, found, 2) == ["t::test_flaky"]
+    assert [trial.outcome for trial in found] == ["caught", "unproven"]
+    assert not Matrix(found, ["rules"], ["t::test_flaky"]).green
+
+
+@pytest.mark.parametrize("outcome", ["survived", "broke", "unproven"])
+def test_what_is_not_caught_is_red_and_stands_first(
+    outcome: Outcome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = Trial(mistake("two", database="postgresql", workers=2), {"rules": Finding(outcome, 1.0)})
+    matrix = Matrix([caught(mistake("one"), "t::test_a_b[x]"), lost], ["rules"])
+    assert not matrix.green
+    page = document(matrix, "flask")
+    assert page.index("`two`") < page.index("`one`")
+    assert f"| two is wrong. (postgresql, 2 workers) | **{outcome}** |" in page
+    assert "**1 of 2 faults, of 1 rules, are caught.**" in page
+    conclude(matrix, Console(soft_wrap=True))
+    out = capsys.readouterr().out
+    assert out.startswith(f"{outcome.upper()}: two (rule etag): two is wrong.")
+    assert out.endswith("RED: 1 of 2 faults caught\n")
+
+
+def test_all_caught_is_green() -> None:
+    matrix = Matrix([caught(mistake("one"), "t::test_a_b[x]")], ["rules"])
+    assert matrix.green
+    assert "| `etag` | `one` | one is wrong. | a b (1.2 s) |" in document(matrix, "flask")
+    [row] = matrix.as_json()["faults"]
+    assert (row["id"], row["outcome"]) == ("one", "caught")
+    assert row["findings"]["rules"]["tests"] == ["t::test_a_b[x]"]
+    assert "edits" not in row
+
+
+def test_no_fault_at_all_is_red() -> None:
+    assert not Matrix([], ["rules"]).green
+
+
+def test_without_its_own_rule_the_best_layer_counts() -> None:
+    trial = Trial(mistake("a"), {"contract": Finding("survived", 1), "model": Finding("caught", 1)})
+    assert trial.outcome == "caught"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nope"], "no fault nope; they stand in conformance/faults/"),
+        (["--rule", "nope"], "no rule nope; they stand in spec/rules.yaml"),
+    ],
+)
+def test_unknown_names_are_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_an_unknown_layer_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--layers", "rules,relay"])
+    assert "no layer relay; there are rules, contract, model" in capsys.readouterr().err
+
+
+def test_a_copy_sees_the_specification_and_the_environments(tmp_path: Path) -> None:
+    implementation = find(IMPLEMENTATION)
+    edit = Edit("app/config.py", "MIN_KEY_BYTES = 32", "MIN_KEY_BYTES = 31")
+    planted = plant(implementation, [edit], tmp_path, ROOT)
+    assert "= 31" in (planted.folder / "app" / "config.py").read_text()
+    assert "= 32" in (implementation.folder / "app" / "config.py").read_text()
+    assert find(IMPLEMENTATION, tmp_path) == planted
+    assert (tmp_path / "spec" / "rules.yaml").samefile(ROOT / "spec" / "rules.yaml")
