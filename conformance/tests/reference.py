@@ -234,7 +234,9 @@ class _Socket:
                 self.flush()
 
     def feed(self, service: Service, user_id: int, subscription: Subscription) -> None:
-        self.send({"type": "ready", "after": subscription.after})
+        with service.changed:  # what is replayed does not depend on who writes next
+            self.send({"type": "ready", "after": subscription.after})
+            self.send_due(service, subscription)
         ended = threading.Event()
         arguments = (service, user_id, subscription, ended)
         sender = threading.Thread(target=self.send_events, args=arguments, daemon=True)
@@ -247,15 +249,18 @@ class _Socket:
             service.changed.notify_all()
         sender.join()
 
+    def send_due(self, service: Service, subscription: Subscription) -> None:
+        newest = len(service.events)
+        for _, message in service.to_send(subscription):
+            self.send(message)
+        subscription.after = max(subscription.after, newest)
+
     def send_events(
         self, service: Service, user_id: int, subscription: Subscription, ended: threading.Event
     ) -> None:
         with service.changed:
             while not ended.is_set():
-                newest = len(service.events)
-                for _, message in service.to_send(subscription):
-                    self.send(message)
-                subscription.after = max(subscription.after, newest)
+                self.send_due(service, subscription)
                 if user_id not in service.resources["user"]:
                     return self.close(4401)
                 service.changed.wait(1)
