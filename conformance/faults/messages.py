@@ -241,6 +241,7 @@ FAULTS = (
             '        problem = unavailable()\n        del problem.headers["Retry-After"]\n'
             "        raise problem from None\n",
         ),
+        database="postgresql",
     ),
     fault(
         "503-before-401",

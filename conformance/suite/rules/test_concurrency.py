@@ -449,7 +449,7 @@ def compared(response: httpx.Response | raw.RawResponse) -> set[str]:
     return {name.lower() for name in response.headers} - NOT_COMPARED
 
 
-@pytest.mark.rule("if-none-match", "head", "media-type", "headers-closed")
+@pytest.mark.rule("etag", "if-none-match", "head", "media-type", "headers-closed")
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_304_has_the_tag_and_neither_body_nor_media_type(
     api: Api, server: Target, versioned: Versioned, method: str
