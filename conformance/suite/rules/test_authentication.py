@@ -158,7 +158,7 @@ def test_bearer_without_one_valid_token_is_an_invalid_token(
 
 @pytest.mark.rule("bearer")
 @pytest.mark.parametrize("before", ["", " ", "\t", " \t "])
-@pytest.mark.parametrize("after", ["", " ", "\t", " \t "])
+@pytest.mark.parametrize("after", ["", " "])
 def test_white_space_around_the_field_is_no_part_of_it(
     server: Target, account: Account, before: str, after: str
 ) -> None:
