@@ -8,6 +8,7 @@ from pydantic_core import ErrorDetails
 
 from app.config import Settings
 from app.logs import logging_config
+from app.server import Protocol
 
 MAX_MESSAGE_BYTES = 65_536
 PING_SECONDS = 20
@@ -26,6 +27,7 @@ def main() -> None:
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
+        http=Protocol,
         log_config=logging_config(settings.log_level),
         access_log=False,  # ExchangeMiddleware writes it, with the request's id
         ws="websockets-sansio",

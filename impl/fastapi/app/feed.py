@@ -145,7 +145,7 @@ class Feed:
         if self.position is None:
             self.position = newest
         self._wake.set()
-        subscription.start(newest if after is None else after)
+        subscription.start(newest if after is None else after, newest)
         return subscription
 
     def unsubscribe(self, subscription: "Subscription") -> None:
@@ -238,9 +238,10 @@ class Subscription:
         self._arrivals = self._batches = 0
         self._caught_up = False
 
-    def start(self, after: int) -> None:
-        """Begin behind event `after`."""
+    def start(self, after: int, newest: int) -> None:
+        """Begin behind event `after`; only what is behind `newest` has to catch up."""
         self._position, self._greeting = after, ready(after)
+        self._caught_up = after >= newest
 
     async def handle(self, text: str) -> None:
         """Take a client's message; waits while earlier ones have not been answered."""

@@ -1,10 +1,13 @@
 """What the app holds for all requests, and what each request holds for itself."""
 
+import asyncio
 import re
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import Any
 
 from sanic import Config, Request as SanicRequest, Sanic
+from sanic.compat import Header
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from app.config import Settings
@@ -22,9 +25,28 @@ class AppContext:
     sessions: async_sessionmaker[AsyncSession] = field(init=False)
     feed: Feed = field(init=False)
     sockets: Sockets = field(init=False)
+    serving: asyncio.Event = field(default_factory=asyncio.Event)
+    is_to_stop: bool = False  # was told so before it was serving
 
 
-App = Sanic[Config, AppContext]
+class App(Sanic[Config, AppContext]):
+    """The application."""
+
+    def stop(self, terminate: bool = True, unregister: bool = False) -> None:
+        """Stop serving; a server that is about to begin stops as soon as it has."""
+        # Contract: Sanic would forget that it was told to stop while it starts.
+        if not self.state.is_running:
+            self.ctx.is_to_stop = True
+            return
+        super().stop(terminate, unregister)
+
+    def set_serving(self, serving: bool) -> None:
+        """Note whether the server is serving."""
+        super().set_serving(serving)
+        if serving:
+            self.ctx.serving.set()
+        if serving and self.ctx.is_to_stop:
+            asyncio.get_event_loop().stop()
 
 
 class RequestContext(SimpleNamespace):
@@ -38,6 +60,14 @@ class RequestContext(SimpleNamespace):
 
 class Request(SanicRequest[App, RequestContext]):
     """A request with a typed context."""
+
+    def __init__(self, url_bytes: bytes, headers: Header, *args: Any, **kwargs: Any) -> None:
+        # Contract: Sanic would keep white space at the end of a field.
+        fields = Header([(name, value.strip(" \t")) for name, value in headers.items()])
+        # Contract: Sanic would take Chunked for another coding than chunked.
+        if coding := fields.getone("Transfer-Encoding", None):
+            fields["Transfer-Encoding"] = coding.lower()
+        super().__init__(url_bytes, fields, *args, **kwargs)
 
     @staticmethod
     def make_context() -> RequestContext:

@@ -3,7 +3,6 @@
 from contextlib import AsyncExitStack
 
 from redis.asyncio import Redis
-from sanic import Sanic
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from app import auth, events, health, items, users
@@ -25,7 +24,7 @@ STOP_SECONDS = 2.0
 def create_app(settings: Settings | None = None) -> App:
     """Return the application, set up as the environment says unless settings are given."""
     settings = settings or Settings()
-    app = Sanic(
+    app = App(
         "rosetta",
         ctx=AppContext(settings),
         router=Router(),

@@ -14,6 +14,12 @@ from app.websockets import Websocket, offered_token
 class Protocol(WebSocketProtocol):
     """One client's connection."""
 
+    async def connection_task(self) -> None:
+        """Serve the client, as soon as the server heeds signals."""
+        # Contract: Sanic would answer before it can be told to stop.
+        await self.app.ctx.serving.wait()
+        await super().connection_task()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Let the handler of a client that has gone run to its end."""
         # Contract: Sanic would cancel it, perhaps in the midst of a transaction.

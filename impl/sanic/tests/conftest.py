@@ -58,7 +58,9 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @pytest.fixture
 def app(settings: Settings) -> App:
-    return create_app(settings)
+    app = create_app(settings)
+    app.set_serving(True)  # as a server does, and the test client does not
+    return app
 
 
 @pytest.fixture

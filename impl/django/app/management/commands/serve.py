@@ -7,6 +7,8 @@ import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from app.server import Protocol
+
 MAX_MESSAGE_BYTES = 65_536
 PING_SECONDS = 20
 STOP_SECONDS = 3
@@ -30,6 +32,7 @@ class Command(BaseCommand):
             host=host,
             port=port,
             workers=workers,
+            http=Protocol,
             lifespan="on",
             log_config=settings.LOGGING,
             access_log=False,  # ExchangeMiddleware writes it, with the request's id
