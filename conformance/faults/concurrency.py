@@ -66,6 +66,19 @@ FAULTS = (
         ),
     ),
     fault(
+        "two-winners-in-one-race-of-twenty",
+        "if-match",
+        "In each twentieth race for an item the second writer wins, too.",
+        (
+            ITEMS,
+            "    item = _lock_item(item_id)\n    check_preconditions(item.version)\n    for",
+            "    item = _lock_item(item_id)\n"
+            "    is_late = item.version % 20 == 0 and etag(item.version - 1) in request.if_match.to_header()\n"
+            "    if not is_late:\n        check_preconditions(item.version)\n    for",
+        ),
+        (ITEMS, IMPORTS, IMPORTS.replace("g\n", "g, request\n")),
+    ),
+    fault(
         "two-winners-on-postgresql",
         "if-match",
         "The item's row is not locked: what SQLite forbids, PostgreSQL allows.",

@@ -12,7 +12,7 @@ ITEMS, OUTBOX, USERS, WEBSOCKETS = (
     "app/websockets.py",
 )
 ECHOED = "        for message in websocket:\n            websocket.send(message)\n"
-START = "subscription.start(newest if after is None else after)"
+START = "subscription.start(newest if after is None else after, newest)"
 
 FAULTS = (
     fault(
@@ -56,11 +56,11 @@ FAULTS = (
     fault(
         "place-is-freed-late",
         "ws-handshake",
-        "The place of a socket is free a second after its end.",
+        "The place of a socket is free three seconds after its end.",
         (
             WEBSOCKETS,
             "        finally:\n            self._free_place()\n",
-            "        finally:\n            threading.Timer(1.0, self._free_place).start()\n",
+            "        finally:\n            threading.Timer(3.0, self._free_place).start()\n",
         ),
     ),
     fault(
@@ -206,6 +206,22 @@ FAULTS = (
         workers=2,
     ),
     fault(
+        "event-before-the-commit",
+        "feed-data",
+        "An event is told some milliseconds before it is committed.",
+        (
+            OUTBOX,
+            '    db.session.commit()\n    current_app.extensions["feed"].notify()\n',
+            "    from app.feed_messages import feed_event\n\n"
+            '    feed = current_app.extensions["feed"]\n'
+            '    told = [feed_event(row.pop("id"), **row) for row in rows]\n'
+            "    if feed.position == told[0].id - 1:\n"
+            "        feed._tell(told, feed.position)\n"
+            '        __import__("time").sleep(0.03)\n'
+            "    db.session.commit()\n    feed.notify()\n",
+        ),
+    ),
+    fault(
         "replay-of-the-present",
         "feed-data",
         "A replayed event of an item holds the name that it has now.",
@@ -231,7 +247,11 @@ FAULTS = (
         "ready-is-cut-down",
         "feed-data",
         "An after beyond the newest event is cut down to it.",
-        (FEED, START, "subscription.start(newest if after is None else min(after, newest))"),
+        (
+            FEED,
+            START,
+            "subscription.start(newest if after is None else min(after, newest), newest)",
+        ),
     ),
     fault(
         "wake-up-is-late",
@@ -370,6 +390,7 @@ FAULTS = (
             "            if self._recent and position >=",
             "            if False and position >=",
         ),
+        database="postgresql",
     ),
     fault(
         "looks-every-thirty-seconds",

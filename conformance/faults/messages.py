@@ -222,6 +222,24 @@ FAULTS = (
         ),
     ),
     fault(
+        "failed-counter-keeps-its-lock",
+        "unhandled",
+        "A transaction that fails at the counter of events stays open, and keeps its locks.",
+        ("app/outbox.py", "last_id = db.session.execute(", "last_id = _counted("),
+        (
+            "app/outbox.py",
+            "def commit(changes",
+            "_failed = []\n\n\n"
+            "def _counted(statement):\n"
+            "    try:\n        return db.session.execute(statement)\n"
+            "    except Exception:\n"
+            "        _failed.append(db.session.registry())\n"
+            "        db.session.registry.clear()\n"
+            "        raise\n\n\n"
+            "def commit(changes",
+        ),
+    ),
+    fault(
         "no-tables-is-503",
         "unhandled",
         "A database without tables is taken for one that cannot be reached.",

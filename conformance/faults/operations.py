@@ -29,6 +29,16 @@ FAULTS = (
         ),
     ),
     fault(
+        "connection-held-while-a-body-comes",
+        "success",
+        "While it waits for a body a request holds a connection to the database.",
+        (
+            "app/validation.py",
+            "    db.session.rollback()  # no transaction stays open while a client is sending\n",
+            "",
+        ),
+    ),
+    fault(
         "token-answered-with-200",
         "success",
         "A token is answered with 200 in place of 201.",
@@ -65,11 +75,14 @@ FAULTS = (
     fault(
         "healthz-asks-the-database",
         "liveness",
-        "Liveness asks the database.",
+        "Liveness asks the database, but for the first time.",
         (
             HEALTH,
             '    """Say that the process serves requests."""\n',
-            '    """Say that the process serves requests."""\n    _select_one(db.engine)\n',
+            '    """Say that the process serves requests."""\n'
+            '    if current_app.config.get("ALIVE"):\n'
+            "        _select_one(db.engine)\n"
+            '    current_app.config["ALIVE"] = True\n',
         ),
     ),
     fault(

@@ -87,7 +87,8 @@ FAULTS = (
             "migrations/env.py",
             "        context.run_migrations()\n",
             "        context.run_migrations()\n"
-            '        context.execute("UPDATE event_counter SET last_id = 0")\n',
+            '        context.get_bind().exec_driver_sql("UPDATE event_counter SET last_id = 0")\n'
+            "        context.get_bind().commit()\n",
         ),
     ),
     fault(

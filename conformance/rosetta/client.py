@@ -52,7 +52,18 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
 
 
 class Violation(AssertionError):
-    """A response is not what the contract says; the message reads like a bug report."""
+    """A response is not what the contract says; the message reads like a bug report.
+
+    ``exchanges`` are the requests that show it, as shell commands, and their answers as text;
+    ``rules`` those that are broken, where the test does not say it by its marks.
+    """
+
+    def __init__(
+        self, message: str, exchanges: Iterable[tuple[str, str]] = (), rules: Iterable[str] = ()
+    ) -> None:
+        super().__init__(message)
+        self.exchanges = list(exchanges)
+        self.rules = list(rules)
 
 
 @dataclass(frozen=True)
@@ -82,8 +93,13 @@ class Exchange:
     error: Exception | None = None
 
     def __str__(self) -> str:
+        return "\n".join(self.told)
+
+    @property
+    def told(self) -> tuple[str, str]:
+        """The request as a shell command, and what came back as text."""
         got = f"{type(self.error).__name__}: {self.error}" if self.error else None
-        return f"{as_curl(self.request)}\n{got or describe(self.response)}"
+        return as_curl(self.request), got or describe(self.response)
 
 
 class Api:
@@ -295,8 +311,9 @@ def expect_header(response: R, name: str, value: str | None) -> R:
 
 def violation(response: Response, expected: str, got: object) -> Violation:
     """Return the error to raise when a response is not what the contract says."""
+    request, answer = request_of(response), describe(response)
     return Violation(
-        f"expected {expected}, got {got}\n\n{request_of(response)}\n\n{describe(response)}"
+        f"expected {expected}, got {got}\n\n{request}\n\n{answer}", [(request, answer)]
     )
 
 

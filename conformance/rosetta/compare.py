@@ -72,13 +72,18 @@ def differences(
 ) -> list[Difference]:
     """Return every line that two implementations answered differently, in order."""
     found = []
-    sockets = {line.socket: line for line in lines if line.request and line.socket}
+    operations = operations_of(lines)
     for index, line in enumerate(lines):
         groups = grouped({name: given[index] for name, given in answers.items()})
         if len(groups) > 1:
-            asked = sockets.get(line.socket, line)
-            found.append(_difference(part, index + 1, line, asked.operation, groups))
+            found.append(_difference(part, index + 1, line, operations[index], groups))
     return found
+
+
+def operations_of(lines: Sequence[Line]) -> list[str]:
+    """Return the operation of each line, which for a socket is the one that opened it."""
+    sockets = {line.socket: line for line in lines if line.request and line.socket}
+    return [sockets.get(line.socket, line).operation for line in lines]
 
 
 def grouped(answers: Mapping[str, Json]) -> tuple[Group, ...]:
@@ -90,16 +95,25 @@ def grouped(answers: Mapping[str, Json]) -> tuple[Group, ...]:
     return tuple(Group(tuple(found), json.loads(text)) for text, found in by_size)
 
 
+def agreeing(names: Sequence[str], found: Sequence[Difference]) -> list[list[str]]:
+    """Return who answered every line alike, the largest group first."""
+    marks: dict[str, list[int]] = {name: [] for name in names}
+    for difference in found:
+        for number, group in enumerate(difference.groups):
+            for name in group.names:
+                marks[name].append(number)
+    together: dict[tuple[int, ...], list[str]] = {}
+    for name, numbers in marks.items():
+        together.setdefault(tuple(numbers), []).append(name)
+    return sorted(together.values(), key=lambda group: (-len(group), group))
+
+
 def _difference(
     part: str, number: int, line: Line, operation: str, groups: tuple[Group, ...]
 ) -> Difference:
     first, second = groups[0].answer, groups[1].answer
-    parted = list(parted_values(first, second))
-    if parted and "status" in (place[0] for place, _, _ in parted):
-        parted = [(("status",), summary(first), summary(second))]  # all else follows from it
-    rules = dict.fromkeys(
-        rule for place, _, _ in parted for rule in rules_of(place, first, second, operation)
-    )
+    parted = parting(first, second)
+    rules = rules_parted(first, second, operation)
     words = [
         f"{'.'.join(map(str, place))} is {_cut(one)} at {', '.join(groups[0].names)} "
         f"and {_cut(other)} at {', '.join(groups[1].names)}"
@@ -107,7 +121,22 @@ def _difference(
     ]
     more = [f"and {len(words) - SHOWN_PLACES} more places"] if len(words) > SHOWN_PLACES else []
     text = "; ".join(words[:SHOWN_PLACES] + more)
-    return Difference(part, number, operation, in_words(line), groups, tuple(rules), text)
+    return Difference(part, number, operation, in_words(line), groups, rules, text)
+
+
+def parting(one: Json, other: Json) -> list[tuple[Any, Json, Json]]:
+    """Return where two answers part; where the statuses do, all else follows from that."""
+    parted = list(parted_values(one, other))
+    if any(place[:1] == ("status",) for place, _, _ in parted):
+        return [(("status",), summary(one), summary(other))]
+    return parted
+
+
+def rules_parted(one: Json, other: Json, operation: str) -> tuple[str, ...]:
+    """Return the rules that speak of where two answers part."""
+    places = [place for place, _, _ in parting(one, other)]
+    found = (rule for place in places for rule in rules_of(place, one, other, operation))
+    return tuple(dict.fromkeys(found))
 
 
 def summary(answer: Json) -> str:
@@ -150,6 +179,24 @@ def rules_of(place: tuple[str | int, ...], one: Json, other: Json, operation: st
         yield "ws-close"
     elif head == "trouble":
         yield "success"
+
+
+def rules_held(answer: Json, operation: str) -> set[str]:
+    """Return the rules that have a say in an answer: those a difference in it could name."""
+    places = set(_places(answer))
+    return {rule for place in places for rule in rules_of(place, answer, answer, operation)}
+
+
+def _places(answer: Json, *path: str) -> Iterator[tuple[str, ...]]:
+    """Yield the paths of all values in an answer, the elements of a list being one place."""
+    if isinstance(answer, dict):
+        for name, value in answer.items():
+            yield from _places(value, *path, name)
+    elif isinstance(answer, list):
+        for value in answer:
+            yield from _places(value, *path)
+    else:
+        yield path
 
 
 def rule_of_answer(answer: Json, operation: str) -> str | None:

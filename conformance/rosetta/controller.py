@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from rosetta.results import RunResult, TestResult, layer_of
+from rosetta.databases import SqliteDatabase
+from rosetta.fleet import Fleet
+from rosetta.harness import ServerError
+from rosetta.results import EVIDENCE, Evidence, RunResult, TestResult, layer_of, now
 from rosetta.worker import Plan
 
 # Time for interrupted workers to end their servers and drop their databases, in seconds.
@@ -37,10 +40,13 @@ class Controller:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note the outcome of one phase of a test."""
         test = self._tests.setdefault(report.nodeid, _test(report))
+        test.held = _named(report, "held")
+        test.broken = list(dict.fromkeys([*test.broken, *_named(report, "broken")]))
         test.seconds = round(test.seconds + report.duration, 4)
         if report.failed:
             test.outcome = "failed"
             test.failure = "\n".join(filter(None, [test.failure, _failure_text(report)]))
+            test.evidence = test.evidence or Evidence(**getattr(report, EVIDENCE, {}))
         elif report.when == "call" and report.passed and test.outcome == "not-run":
             test.outcome = "passed"
 
@@ -55,6 +61,8 @@ class Controller:
             self.hear(Plan(**told))
         else:
             self.result.problems.append(f"{node.gateway.id} of the suite broke down: {error}")
+            logs = self.directory.resolve() / f"{self.result.label}.logs"
+            end_servers_of(logs, node.gateway.id)
 
     def pytest_keyboard_interrupt(self) -> None:
         """Interrupt the workers of pytest-xdist, too: it would kill them, and not their servers."""
@@ -94,17 +102,44 @@ class Controller:
             terminalreporter.write_line(f"RED: {problem}", red=True)
 
 
-def now() -> str:
-    """Return the time as the result file shows it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+@dataclass(eq=False)
+class Template:
+    """The hooks that migrate one SQLite database for all workers of pytest-xdist."""
+
+    fleet: Fleet
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 - xdist's
+        """Tell a worker where the database is; without one it migrates, and fails, by itself."""
+        with contextlib.suppress(ServerError):
+            template = self.fleet.template()
+            assert isinstance(template, SqliteDatabase)
+            node.workerinput["template"] = str(template.path)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """Remove the database."""
+        self.fleet.close()
+
+
+def end_servers_of(logs: Path, process: str) -> None:
+    """SIGKILL the servers of a process that broke down: those that write its logs."""
+    for server in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            opened = [Path(file.path) for file in server.open_files()]
+            if any(log.parent == logs and log.name.startswith(f"{process}-") for log in opened):
+                server.kill()
 
 
 def _test(report: pytest.TestReport) -> TestResult:
-    properties = report.user_properties
-    rules = [str(value) for name, value in properties if name == "rule"]
-    reason = "".join(str(value) for name, value in properties if name == "not run")
-    layer = layer_of(report.nodeid)
-    return TestResult(report.nodeid, layer, rules, "not-run", 0.0, reason=reason)
+    reason = "".join(_named(report, "not run"))
+    rules = _named(report, "rule")
+    return TestResult(report.nodeid, layer_of(report.nodeid), rules, "not-run", 0.0, reason=reason)
+
+
+def _named(report: pytest.TestReport, wanted: str) -> list[str]:
+    """Return the values of the properties of this name."""
+    return [str(value) for name, value in report.user_properties if name == wanted]
 
 
 def _failure_text(report: pytest.TestReport) -> str:

@@ -99,16 +99,20 @@ class Line:
     @property
     def operation(self) -> str:
         """The operationId; for a request that has none, its method and path or `no route`."""
-        path = re.sub(r"<\w+ \d+>", "1", self.target.partition("?")[0])
-        method = "GET" if self.method == "HEAD" else self.method
-        if path in SOCKETS or path in PROBES:
-            named = (SOCKETS | PROBES)[path]
-            return named if method == "GET" else f"{method} {path}"
-        for pattern, operations in ROUTES.items():
-            if re.fullmatch(pattern, path, re.ASCII):
-                general = pattern.replace("([1-9][0-9]{0,17})", "{id}")
-                return operations.get(method, f"{method} {general}")
-        return "no route"
+        return operation_of(self.method, re.sub(r"<\w+ \d+>", "1", self.target.partition("?")[0]))
+
+
+def operation_of(method: str, path: str) -> str:
+    """Return the operationId of a request, or its method and path, or `no route`."""
+    method = "GET" if method == "HEAD" else method
+    if path in SOCKETS or path in PROBES:
+        named = (SOCKETS | PROBES)[path]
+        return named if method == "GET" else f"{method} {path}"
+    for pattern, operations in ROUTES.items():
+        if re.fullmatch(pattern, path, re.ASCII):
+            general = pattern.replace("([1-9][0-9]{0,17})", "{id}")
+            return operations.get(method, f"{method} {general}")
+    return "no route"
 
 
 @dataclass

@@ -61,8 +61,8 @@ class SqliteDatabase(Database):
 
     kind: Kind = "sqlite"
 
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / f"{uuid4().hex}.db"
+    def __init__(self, directory: Path, name: str | None = None) -> None:
+        self.path = directory / (name or f"{uuid4().hex}.db")
         self.url = f"sqlite:///{self.path.resolve()}"
 
     def clone(self, directory: Path) -> SqliteDatabase:

@@ -1,6 +1,6 @@
 """Negative controls: hold the suite itself to account, with faults that it must catch.
 
-python -m rosetta.faults [ID …] [--rule ID] [--layers rules,contract,model] [--jobs N]
+python -m rosetta.faults [ID …] [--rule ID] [--layers rules,contract,model] [--add] [--jobs N]
 
 Each fault of ``faults/`` is planted in a copy of one good implementation, and the tests of its own
 rule are run against the copy until one fails. Afterwards every test that has caught a fault is run
@@ -16,42 +16,47 @@ import os
 import signal
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from rich.console import Console
 
 from faults import FAULTS, IMPLEMENTATION
-from rosetta import results, spec
-from rosetta.controller import now
+from rosetta import documents, results, spec
 from rosetta.databases import SqliteDatabase
+from rosetta.documents import DocumentError
 from rosetta.fleet import Fleet
 from rosetta.harness import ServerError
-from rosetta.manifest import ROOT, ManifestError, find
-from rosetta.matrix import Finding, Matrix, Trial, conclude, document, show
+from rosetta.manifest import ROOT, Implementation, ManifestError, find
+from rosetta.matrix import LAYERS, Finding, Matrix, Trial, conclude, document, show
 from rosetta.mutants import Fault, FaultError
 from rosetta.trials import Bench, Configuration, attempt, passing
-from rosetta.venvs import VenvError
+from rosetta.venvs import VenvError, environment_of
+from rosetta.worker import place_of
 
-LAYERS = ("rules", "contract", "model")
+# Which test caught each fault when last all were tried: it is the first to be run.
+KNOWN = ROOT / "conformance" / "faults" / "known.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Try the faults, write what was found, and return 0 only if every one is caught."""
-    options, console, begin = parse(arguments), Console(), now()
+    options, console, begin = parse(arguments), Console(), results.now()
     try:
         faults = chosen(options.ids, options.rule)
+        earlier = take(options.results / results.MATRIX, keep=options.add)
         with bench_of(IMPLEMENTATION) as bench, processes(options.jobs) as pool:
             trials = try_all(pool, bench, faults, options.layers, console)
-            failing = control(pool, bench, trials, options.jobs)
-    except (FaultError, ManifestError, VenvError, ServerError) as error:
+            failing = control(pool, bench, trials)
+    except (DocumentError, FaultError, ManifestError, VenvError, ServerError) as error:
         print(error, file=sys.stderr)
         return 1
-    matrix = Matrix(trials, options.layers, failing)
-    write(matrix, bench, options.results, begin)
+    matrix = earlier.joined(Matrix(trials, options.layers, failing), FAULTS)
+    made = results.provenance("faults", options.run_id, begin)
+    write(matrix, bench.implementation, options.results, made)
     conclude(matrix, console)
     return 0 if matrix.green else 1
 
@@ -64,9 +69,24 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--layers", type=layers_of, default=["rules"], metavar="A,B", help=f"of {LAYERS}"
     )
+    parser.add_argument(
+        "--add", action="store_true", help="to what faults.json holds of the same commit"
+    )
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="runs at a time")
     parser.add_argument("--results", type=Path, default=ROOT / "results", metavar="DIR")
+    parser.add_argument("--run-id", default="", help="ties the results of one nox run together")
     return parser.parse_args(arguments)
+
+
+def take(path: Path, *, keep: bool) -> Matrix:
+    """Return the matrix of an earlier run, or remove it and return none; raise FaultError."""
+    if not keep:
+        path.unlink(missing_ok=True)
+        return Matrix((), ())
+    document = documents.read(path)
+    if document["commit"] != results.commit()[0]:
+        raise FaultError(f"--add: {path} is of another commit, {document['commit']}")
+    return Matrix.of(document, FAULTS)
 
 
 def layers_of(text: str) -> list[str]:
@@ -101,7 +121,7 @@ def bench_of(name: str) -> Iterator[Bench]:
         try:
             template = fleet.database()
             assert isinstance(template, SqliteDatabase)
-            yield Bench(implementation, template)
+            yield Bench(implementation, template, json.loads(KNOWN.read_text(encoding="utf-8")))
         finally:
             fleet.close()
 
@@ -113,7 +133,7 @@ def processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
     When the block fails, those that run are interrupted, and end their servers.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["rosetta.trials"])
+    context.set_forkserver_preload(["rosetta.trials", "suite.rules._operations"])
     with ProcessPoolExecutor(jobs, context, max_tasks_per_child=1) as pool:
         try:
             yield pool
@@ -143,48 +163,52 @@ def try_all(
     return trials
 
 
-def control(
-    pool: ProcessPoolExecutor, bench: Bench, trials: Sequence[Trial], jobs: int
-) -> list[str]:
+def control(pool: ProcessPoolExecutor, bench: Bench, trials: Sequence[Trial]) -> list[str]:
     """Run every test that caught a fault against a copy without any; return those that fail.
 
     What such a test was credited with is taken back.
     """
-    catches: dict[Configuration, dict[str, list[Finding]]] = defaultdict(lambda: defaultdict(list))
+    credited: dict[tuple[Configuration, str], list[Finding]] = defaultdict(list)
     for trial in trials:
-        caught = catches[trial.fault.database, trial.fault.workers]
         for finding in trial.findings.values():
             for test in finding.tests:
-                caught[test].append(finding)
-    failing = set()
-    for configuration, credited in catches.items():
-        tests = list(credited)
-        passed = pool.submit(passing, bench, configuration, tests, jobs).result() if tests else []
-        for test in credited.keys() - set(passed):
-            failing.add(test)
-            for finding in credited[test]:
-                finding.take_back("fails without the fault, too")
-    return sorted(failing)
+                credited[(trial.fault.database, trial.fault.workers), test].append(finding)
+    failing = credited.keys() - passed(pool, bench, credited)
+    for each in failing:
+        for finding in credited[each]:
+            finding.take_back("fails without the fault, too")
+    return sorted({test for _, test in failing})
 
 
-def write(matrix: Matrix, bench: Bench, directory: Path, begin: str) -> None:
+def passed(
+    pool: ProcessPoolExecutor, bench: Bench, tests: Iterable[tuple[Configuration, str]]
+) -> set[tuple[Configuration, str]]:
+    """Return which tests pass without a fault, each in its configuration; a process a file."""
+    files: dict[tuple[Configuration, str], list[str]] = defaultdict(list)
+    for configuration, test in tests:
+        files[configuration, test.partition("::")[0]].append(test)
+    slowest_first = sorted(files, key=lambda each: place_of(each[1]))
+    runs = {each: pool.submit(passing, bench, *each, files[each]) for each in slowest_first}
+    return {(each[0], test) for each, run in runs.items() for test in run.result()}
+
+
+def write(
+    matrix: Matrix, implementation: Implementation, directory: Path, made: Mapping[str, Any]
+) -> None:
     """Write faults.json, and docs/faults.md if every fault was tried at its own rule."""
-    commit, dirty = results.commit()
+    whole = len(matrix.trials) == len(FAULTS) and not matrix.partial
+    some = f"{len(matrix.trials)} of {len(FAULTS)} faults, by {', '.join(matrix.layers)}"
     about = {
-        "implementation": bench.implementation.name,
-        "commit": commit,
-        "dirty": dirty,
-        "lock": results.lock_hash(bench.implementation),
-        "started": begin,
-        "finished": now(),
+        "implementation": implementation.name,
+        **results.tested(implementation, environment_of(implementation)),
+        "partial": "" if whole else some,
     }
-    directory.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({**about, **matrix.as_json()}, indent=1)
-    (directory / results.MATRIX).write_text(text + "\n", encoding="utf-8")
-    if len(matrix.trials) == len(FAULTS) and "rules" in matrix.layers:
+    documents.write({**made, **about, **matrix.as_json()}, directory / results.MATRIX)
+    if whole:
         page = ROOT / "docs" / "faults.md"
         page.parent.mkdir(exist_ok=True)
-        page.write_text(document(matrix, bench.implementation.name), encoding="utf-8")
+        page.write_text(document(matrix, implementation.name), encoding="utf-8")
+        KNOWN.write_text(json.dumps(matrix.known(), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -61,6 +61,11 @@ class Fleet:
             self._databases.append(made)
         return made
 
+    def template(self) -> ScratchDatabase:
+        """Return the migrated database that others are copies of; raise ServerError."""
+        with self._lock:
+            return self._migrated_template()
+
     def adopt(self, template: ScratchDatabase) -> None:
         """Take a database that is migrated already for the template; its maker drops it."""
         self._template = template
@@ -98,8 +103,14 @@ class Fleet:
     def discard(self, servers: Iterable[Server]) -> None:
         """End these servers; their databases stay until the fleet closes."""
         for server in servers:
-            server.stop()
+            server.end()
             self._servers.remove(server)
+
+    def kill(self) -> None:
+        """End every server without leave: what they hold goes with the fleet."""
+        for server in self._servers:
+            if server.running:
+                server.kill()
 
     def close(self) -> None:
         """End every server at once, then drop every database, whatever one of them raises."""
@@ -107,7 +118,7 @@ class Fleet:
             stack.callback(self._directory.cleanup)
             for database in self._databases:
                 stack.callback(database.drop)
-            list(pool.map(Server.stop, self._servers))
+            list(pool.map(Server.end, self._servers))
 
     def _migrated_template(self) -> ScratchDatabase:
         if self._template is None:

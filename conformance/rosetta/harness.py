@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
+import itertools
 import os
 import random
 import shutil
@@ -11,7 +13,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -31,6 +33,7 @@ LOG_TAIL = 40
 # Below Linux's ephemeral range, so that no outgoing connection takes the port of a server
 # between its stop and its restart.
 PORTS = range(20000, 32000)
+SHARE = 300  # of them a process has
 
 
 class ServerError(Exception):
@@ -90,7 +93,7 @@ class Server(Target):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self.end()
 
     @property
     def pid(self) -> int:
@@ -147,6 +150,11 @@ class Server(Target):
         process = self._running_process()
         self._process = None
         return kill_group(process)
+
+    def end(self) -> None:
+        """SIGKILL the group if it runs: who tests no stop need not wait for one."""
+        if self._process is not None:
+            self.kill()
 
     def restart(self) -> None:
         """Start again, after a stop or a kill, on the same port and database."""
@@ -279,15 +287,26 @@ def _in_group(process: psutil.Process, group: int) -> bool:
 
 
 def free_port() -> int:
-    """Return a TCP port on which nothing listens."""
-    # Not the shared generator: Hypothesis seeds it, and two servers would find the same port.
-    for port in random.SystemRandom().sample(PORTS, 100):
+    """Return a TCP port on which nothing listens, and none that was given out just now.
+
+    A server takes its port long after this, so each process has a share of its own, in turn.
+    """
+    process = os.getpid()
+    first = PORTS.start + process % (len(PORTS) // SHARE) * SHARE
+    for _ in range(SHARE):
+        port = first + next(_turns(process)) % SHARE
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
                 probe.bind((HOST, port))
                 return port
-    raise ServerError(f"no free port on {HOST} in {PORTS}")
+    raise ServerError(f"no free port on {HOST} from {first} on")
+
+
+@functools.cache
+def _turns(_process: int) -> Iterator[int]:
+    # By process: one that was forked would go on where its parent is, and so would the next.
+    return itertools.count(random.SystemRandom().randrange(SHARE))
 
 
 def tail(log: Path, lines: int = LOG_TAIL) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.text import Text
 
 from rosetta.mutants import Fault
 
+LAYERS = ("rules", "contract", "model")
 Outcome = Literal["caught", "survived", "broke", "unproven"]
 # From good to bad.
 OUTCOMES: Mapping[Outcome, str] = {
@@ -22,7 +24,10 @@ OUTCOMES: Mapping[Outcome, str] = {
 INTRODUCTION = """\
 Written by `nox -s faults`. Each fault is planted in a copy of `impl/{implementation}`, and the
 tests of the rule that it breaks are run until one fails; it counts as caught only if the server
-still works at large. The seconds are those of the whole run, the start of the server among them."""
+still works at large. The seconds are those of the whole run, the start of the server among them.
+
+The layers beside (`--layers`) know no rule, and what survives them is no defect: the contract layer
+looks at one request at a time, the model at what its machines can reach."""
 
 
 @dataclass
@@ -63,6 +68,28 @@ class Matrix:
     layers: Sequence[str]
     failing: Sequence[str] = ()
 
+    @classmethod
+    def of(cls, document: Mapping[str, Any], faults: Sequence[Fault]) -> Matrix:
+        """Return the matrix of results/faults.json, without what is no fault any more."""
+        found = {row["id"]: row["findings"] for row in document["faults"]}
+        trials = [
+            Trial(fault, {layer: Finding(**each) for layer, each in found[fault.id].items()})
+            for fault in faults
+            if fault.id in found
+        ]
+        return cls(trials, document["layers"], document["control"]["failing"])
+
+    def joined(self, newer: Matrix, faults: Sequence[Fault]) -> Matrix:
+        """Return both in one, in the order of the faults; what is newer counts."""
+        both = defaultdict[str, dict[str, Finding]](dict)
+        for trial in (*self.trials, *newer.trials):
+            both[trial.fault.id] |= trial.findings
+        trials = [Trial(fault, both[fault.id]) for fault in faults if fault.id in both]
+        layers = [layer for layer in LAYERS if layer in {*self.layers, *newer.layers}]
+        joined = Matrix(trials, layers)
+        failing = sorted({*self.failing, *newer.failing} & joined.tests)
+        return replace(joined, failing=failing)
+
     @property
     def tests(self) -> set[str]:
         """The tests that failed for a fault."""
@@ -78,6 +105,16 @@ class Matrix:
     def green(self) -> bool:
         """Whether every fault was caught, by tests that pass without one."""
         return bool(self.trials) and not self.lost and not self.failing
+
+    @property
+    def partial(self) -> bool:
+        """Whether some fault was not tried at its own rule."""
+        return not all("rules" in trial.findings for trial in self.trials)
+
+    def known(self) -> dict[str, str]:
+        """Return which test of its rule caught each fault."""
+        found = {trial.fault.id: trial.findings["rules"] for trial in self.trials}
+        return {name: found[name].tests[0] for name in sorted(found) if found[name].tests}
 
     def as_json(self) -> dict[str, Any]:
         """Return what was found as results/faults.json has it."""
@@ -135,12 +172,15 @@ def _row(trial: Trial, layers: Sequence[str]) -> str:
     several = f", {fault.workers} workers" if fault.workers > 1 else ""
     where = "" if fault.database == "sqlite" else f" ({fault.database}{several})"
     cells = [f"`{fault.rule}`", f"`{fault.id}`", f"{fault.wrong}{where}".replace("|", "\\|")]
-    return f"| {' | '.join([*cells, *(_cell(trial.findings[layer]) for layer in layers)])} |"
+    return f"| {' | '.join([*cells, *(_cell(trial, layer) for layer in layers)])} |"
 
 
-def _cell(finding: Finding) -> str:
+def _cell(trial: Trial, layer: str) -> str:
+    finding = trial.findings.get(layer)
+    if finding is None:
+        return "not tried"
     if finding.outcome != "caught":
-        return f"**{finding.outcome}**"
+        return f"**{finding.outcome}**" if layer == "rules" else finding.outcome
     name = finding.tests[0].partition("::")[2].partition("[")[0].removeprefix("test_")
     return f"{name.replace('_', ' ')} ({finding.seconds:.1f} s)"
 

@@ -8,16 +8,22 @@ from collections.abc import Callable, Sequence
 from rosetta.corpus import Line, Symbol, shown
 
 Reproduces = Callable[[Sequence[Line]], bool]
+SAFE = {"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"}
+REFUSED = 400
 
 
-def minimised(lines: Sequence[Line], reproduces: Reproduces, tries: int) -> list[Line]:
+def minimised(
+    lines: Sequence[Line], reproduces: Reproduces, tries: int, statuses: Sequence[int] = ()
+) -> list[Line]:
     """Return a part of the lines, the last among them, that still reproduces the difference.
 
     At most so many tries are made, each of which replays; the whole is known to reproduce.
+    ``statuses`` say how the lines were answered, so that what was refused is left out first.
     """
     left = tries
     kept = list(lines)
-    for candidate in (needed(lines), related(lines)):
+    acting = changing(lines, statuses)
+    for candidate in (needed(lines), related(acting), acting, related(lines)):
         if len(candidate) < len(kept) and left > 0:
             left -= 1
             if reproduces(candidate):
@@ -41,6 +47,16 @@ def _without_chunks(kept: list[Line], reproduces: Reproduces, left: int) -> list
                 start = end
         size //= 2
     return kept
+
+
+def changing(lines: Sequence[Line], statuses: Sequence[int]) -> list[Line]:
+    """Return the last line, those about sockets, and requests that may have changed something."""
+    known = [*statuses, *[0] * len(lines)]
+    return [
+        line
+        for line, status in zip(lines, known, strict=False)
+        if line is lines[-1] or line.socket or (line.method not in SAFE and status < REFUSED)
+    ]
 
 
 def needed(lines: Sequence[Line]) -> list[Line]:

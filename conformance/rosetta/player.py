@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import time
 from collections.abc import Sequence
@@ -20,7 +19,8 @@ from rosetta.harness import Target
 from rosetta.raw import RawConnection, RawError, RawResponse
 
 UNBOUND = b"999999999999999999"  # where a symbol was never born: an id that no one has
-PATIENCE = 3.0  # seconds within which a message must come
+PATIENCE = 10.0  # seconds within which a message must come; who was silent once is given no more
+TIMEOUT = 30.0  # seconds for a response
 CREATED, SWITCHED, TOO_LARGE = 201, 101, 413
 NAMES = {"user": "id", "item": "id", "token": "access_token"}
 
@@ -133,7 +133,7 @@ class Player:
 
     def _ask(self, line: Line) -> Answer:
         request = fill(line.request, self._value)
-        connection = RawConnection(self.target) if line.socket else self._connected()
+        connection = RawConnection(self.target, TIMEOUT) if line.socket else self._connected()
         try:
             response = exchange(connection, request, line.method)
         except (RawError, OSError, ValueError) as error:
@@ -175,10 +175,10 @@ class Player:
 
     def _connected(self) -> RawConnection:
         """Return the connection, a new one if the server has closed it meanwhile."""
-        if self._connection and select.select([self._connection.socket], [], [], 0)[0]:
+        if self._connection and self._connection.stale:
             self._hang_up()
         if self._connection is None:
-            self._connection = RawConnection(self.target)
+            self._connection = RawConnection(self.target, TIMEOUT)
             self._connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._connection
 
@@ -198,8 +198,8 @@ class Player:
             return self._ended(line, heard, heard.closed)
         if line.frame and line.frame.opcode == CLOSE:
             return self._close(line, heard)
-        if line.ends == "cut":
-            return self._ended(line, heard, None)
+        if line.ends == "cut":  # what else has come since is chance
+            return self._ended(line, heard, None, line.heard)
         messages = heard.take(line.heard)
         if line.frame:
             frame = line.frame
@@ -215,11 +215,11 @@ class Player:
         # The code of a Close that answers one is the server's own affair.
         return self._ended(line, heard, closed_before or (None if heard.closed else 0))
 
-    def _ended(self, line: Line, heard: Heard, code: int | None) -> Answer:
+    def _ended(self, line: Line, heard: Heard, code: int | None, last: int | None = None) -> Answer:
         heard.connection.socket.close()
         del self._sockets[line.socket]
         trouble = "" if line.ends != "close" or code else "the server did not close"
-        return Answer(messages=heard.take(), closed=code, trouble=trouble)
+        return Answer(messages=heard.take(last), closed=code, trouble=trouble)
 
 
 def exchange(connection: RawConnection, request: bytes, method: str) -> RawResponse:

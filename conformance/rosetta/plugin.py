@@ -19,12 +19,12 @@ import yaml
 
 from rosetta import databases, results, venvs
 from rosetta.client import Api
-from rosetta.controller import Controller, now
+from rosetta.controller import Controller, Template
 from rosetta.databases import PostgresDatabase, SqliteDatabase
 from rosetta.fleet import LIMITS, SECRET_KEY, Fleet, Launch
 from rosetta.harness import Server, Target
 from rosetta.manifest import ROOT, Implementation, ManifestError, find
-from rosetta.results import RunResult
+from rosetta.results import Held, RunResult, now
 from rosetta.spec import Rules
 from rosetta.venvs import VenvError
 from rosetta.worker import WORKER, Plan, Worker
@@ -74,6 +74,8 @@ def pytest_configure(config: pytest.Config) -> None:
         implementation = find(options.impl, options.root) if options.impl else None
         if options.numprocesses:  # xdist's workers are other processes, which come here as well
             _add_controller(config, implementation, rules)
+            if implementation and options.database == "sqlite":
+                config.pluginmanager.register(Template(_fleet(config, implementation)))
         else:
             _add_worker(config, implementation, rules)
     except (ManifestError, VenvError) as error:
@@ -151,8 +153,12 @@ def _add_worker(
 def _fleet(config: pytest.Config, implementation: Implementation) -> Fleet:
     """Return a fleet whose logs are told from those of another process by their names."""
     options = config.option
-    process = f"{config.workerinput['workerid']}-" if hasattr(config, "workerinput") else ""
-    return Fleet(implementation, options.database, options.workers, _logs(options), process)
+    given = getattr(config, "workerinput", {})
+    process = f"{given['workerid']}-" if given else ""
+    fleet = Fleet(implementation, options.database, options.workers, _logs(options), process)
+    if path := given.get("template"):
+        fleet.adopt(SqliteDatabase(Path(path).parent, Path(path).name))
+    return fleet
 
 
 def _send_to(config: pytest.Config) -> Callable[[Plan], None]:
@@ -167,7 +173,10 @@ def _send_to(config: pytest.Config) -> Callable[[Plan], None]:
 def _result(options: Any, implementation: Implementation | None) -> RunResult:  # noqa: ANN401
     commit, dirty = results.commit()
     label = _label(options)
-    result = RunResult(
+    about: dict[str, Any] = {"versions": {"python": results.python_version()}, "lock": ""}
+    if implementation:
+        about = results.tested(implementation, venvs.environment_of(implementation))
+    return RunResult(
         label=label,
         implementation=implementation.name if implementation else label,
         framework=implementation.framework if implementation else label,
@@ -179,17 +188,9 @@ def _result(options: Any, implementation: Implementation | None) -> RunResult:  
         base_url=options.base_url,
         commit=commit,
         dirty=dirty,
-        lock=results.lock_hash(implementation) if implementation else "",
-        versions={"python": results.python_version()},
         started=now(),
+        **about,
     )
-    if implementation:
-        names = {
-            implementation.framework: implementation.package,
-            implementation.server: implementation.server,
-        }
-        result.versions |= results.versions(venvs.environment_of(implementation), names)
-    return result
 
 
 def rule_texts(root: Path = ROOT) -> dict[str, str]:
@@ -221,6 +222,16 @@ def seed(pytestconfig: pytest.Config) -> int:
     """Return the seed for whatever is generated."""
     number: int = pytestconfig.option.seed
     return number
+
+
+@pytest.fixture
+def held(request: pytest.FixtureRequest) -> Held:
+    """Return a function to tell to which rules answers were held, where no mark says it."""
+
+    def held(rules: Iterable[str]) -> None:
+        request.node.user_properties += [("held", rule) for rule in sorted(rules)]
+
+    return held
 
 
 @pytest.fixture(scope="session")

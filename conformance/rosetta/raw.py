@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import shlex
 import socket
 from collections.abc import Iterable, Sequence
@@ -138,6 +139,11 @@ class RawConnection:
             pass
         rest, self._buffer = self._buffer, b""
         return rest
+
+    @property
+    def stale(self) -> bool:
+        """Whether the server has closed an idle connection meanwhile."""
+        return bool(select.select([self.socket], [], [], 0)[0])
 
     def closed(self, timeout: float = 2.0) -> bool:
         """Tell whether the server closes the connection within ``timeout``, sending no more."""

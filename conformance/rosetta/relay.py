@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,15 +23,14 @@ import httpx
 import psycopg
 import redis
 
-from rosetta import databases
+from rosetta import databases, documents
 from rosetta.client import Account, Api, expect
-from rosetta.controller import now
 from rosetta.feed import Feed, HandshakeRefused, Silence
 from rosetta.fleet import Fleet, start_together
 from rosetta.harness import Server, ServerError, Target
 from rosetta.manifest import ROOT, Implementation, ManifestError, discover
-from rosetta.results import commit
-from rosetta.venvs import VenvError
+from rosetta.results import now, provenance, tested
+from rosetta.venvs import VenvError, environment_of
 from suite.model.machines import run_machine
 from suite.model.test_feed import FeedMachine
 from suite.model.test_http import HttpMachine
@@ -138,7 +137,13 @@ def _pass_round(apis: Sequence[Api], account: Account, writer: Api) -> int:
             read = expect(api.get(item.path, token=account), 200)
             if read.json() != events[-1][1] or read.headers["ETag"] != etag:
                 raise AssertionError(f"{api.target.base_url} reads {read.text}, not {events[-1]}")
-        heard = [(m["event"], m["data"]) for m in feed.take(len(events))]
+        try:
+            heard = [(m["event"], m["data"]) for m in feed.take(len(events))]
+        except Silence as silence:
+            text = (
+                f"{watcher.base_url} fell silent on what {writer.target.base_url} and others wrote"
+            )
+            raise AssertionError(f"{text}: {silence}") from None
         if heard != events:
             raise AssertionError(f"{watcher.base_url} tells {heard}, not {events}")
     return 1 + 3 * len(apis)
@@ -146,17 +151,22 @@ def _pass_round(apis: Sequence[Api], account: Account, writer: Api) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0 only if nothing differed from the model."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     parser = argparse.ArgumentParser(prog="rosetta.relay", description="Relay the models.")
     parser.add_argument("names", nargs="*", help="implementations; default: all")
     parser.add_argument("--migrated-by", metavar="NAME", help="default: the first")
     parser.add_argument("--results", type=Path, default=ROOT / "results")
-    options = parser.parse_args(arguments)
-    result: dict[str, Any] = {"finished": "", "requests": 0, "problem": ""}
+    parser.add_argument("--run-id", default="", help="ties the results of one nox run together")
+    options, started = parser.parse_args(arguments), now()
+    (options.results / "relay.json").unlink(missing_ok=True)  # that of an older run
+    result: dict[str, Any] = {"implementations": {}, "migrated_by": "", "requests": 0}
+    result |= {"problem": "", "seeds": list(SEEDS)}
     begin = time.monotonic()
     try:
         chosen, migrated_by = choose(discover(), options.names, options.migrated_by)
-        result |= {"implementations": [one.name for one in chosen]}
-        result |= {"migrated_by": migrated_by.name}
+        result["migrated_by"] = migrated_by.name
+        for one in chosen:
+            result["implementations"][one.name] = tested(one, environment_of(one))
         with running(chosen, migrated_by, options.results / "relay.logs") as servers:
             names = {server.base_url: name for name, server in servers.items()}
             try:
@@ -166,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ManifestError, VenvError, ServerError, psycopg.Error, redis.RedisError) as error:
         result["problem"] = str(error)
     result["seconds"] = round(time.monotonic() - begin, 1)
-    return tell(result, options.results)
+    return tell(provenance("relay", options.run_id, started) | result, options.results)
 
 
 def choose(
@@ -191,13 +201,9 @@ def named(text: str, names: Mapping[str, str]) -> str:
 
 def tell(result: dict[str, Any], directory: Path) -> int:
     """Write results/relay.json, print the closing line, return the exit code."""
-    head, dirty = commit()
     green = not result["problem"] and result["requests"] > 0
     verdict = {"verdict": "interchangeable" if green else "different"}
-    directory.mkdir(parents=True, exist_ok=True)
-    written = result | verdict | {"commit": head, "dirty": dirty, "finished": now()}
-    text = json.dumps(written, indent=1)
-    (directory / "relay.json").write_text(f"{text}\n", encoding="utf-8")
+    documents.write(result | verdict, directory / "relay.json")
     if not green:
         print(f"{result['problem']}\nRED: the relay was broken off", file=sys.stderr)
         return 1

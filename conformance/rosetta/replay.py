@@ -1,25 +1,27 @@
 """Layer 4: send the corpus to every implementation and compare each answer with every other's.
 
-python -m rosetta.replay [NAME …] [--database sqlite|postgresql] [--file FILE]
+python -m rosetta.replay [NAME …] [--database sqlite|postgresql] [--file FILE] [--run-id ID]
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import shutil
+import signal
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rosetta import corpus, databases
-from rosetta.compare import Difference, differences, in_words
-from rosetta.controller import now
+from rosetta import corpus, databases, documents
+from rosetta.compare import Difference, agreeing, differences, in_words, operations_of, rules_held
 from rosetta.corpus import CorpusError, Line, Recording
 from rosetta.fleet import SECRET_KEY, Fleet
 from rosetta.harness import ServerError
@@ -27,24 +29,29 @@ from rosetta.manifest import ROOT, Implementation, ManifestError, discover
 from rosetta.minimise import minimised
 from rosetta.normal import OPEN, Normal
 from rosetta.player import Player
-from rosetta.results import commit, lock_hash, python_version, versions
+from rosetta.results import now, provenance, tested
 from rosetta.venvs import VenvError, environment_of
 
 Json = Any
-AT_ONCE = 2  # implementations
-SHOWN = 20  # differences
+AT_ONCE = 3  # servers: on two cores one or another always waits
+SHOWN = 20  # differences, and steps of a script
 MINIMISED = 5  # differences for which a script is sought
-TRIES = 16  # for each
+TRIES = 40  # for each
+SECONDS = 20.0  # for each
 SERVER_ERROR = 500
 
 
 @dataclass
 class Replayed:
-    """What one implementation answered, by part; ``seconds`` are those of sending and waiting."""
+    """What one implementation answered, by part.
+
+    ``seconds`` are those of sending and waiting, ``client_seconds`` the client's own work in them.
+    """
 
     name: str
     answers: dict[str, list[Json]] = field(default_factory=dict)
     seconds: float = 0.0
+    client_seconds: float = 0.0
     problem: str = ""
 
 
@@ -66,6 +73,23 @@ class Report:
     def messages(self) -> int:
         """How many websocket messages each should have sent."""
         return sum(recording.messages for recording in self.recordings)
+
+    @property
+    def lines(self) -> int:
+        """How many answers of each were compared."""
+        return sum(len(recording.lines) for recording in self.recordings)
+
+    def answers(self, name: str, part: str) -> list[Json]:
+        """Return what one implementation answered to a part."""
+        return next(each.answers[part] for each in self.replayed if each.name == name)
+
+    @property
+    def partitions(self) -> list[tuple[tuple[tuple[str, ...], ...], int]]:
+        """Who agreed with whom, and on how many lines; the most frequent first."""
+        everyone = tuple(each.name for each in self.replayed if not each.problem)
+        counts = Counter(tuple(group.names for group in found.groups) for found in self.found)
+        counts[(everyone,)] += self.lines - len(self.found)
+        return counts.most_common()
 
     @property
     def problems(self) -> list[str]:
@@ -104,56 +128,73 @@ def broken(replayed: Replayed, recordings: Sequence[Recording]) -> list[str]:
 # -- sending
 
 
-def replay(
-    implementation: Implementation,
-    recordings: Sequence[Recording],
-    kind: databases.Kind,
-    logs: Path,
-) -> Replayed:
-    """Send every recording to a new server on a new database."""
-    result = Replayed(implementation.name)
-    try:
-        fleet = Fleet(implementation, kind, 1, logs / implementation.name)
-        try:
-            for recording in recordings:
-                _play(fleet, recording, result)
-        finally:
-            fleet.close()
-    except (ServerError, VenvError, OSError) as error:
-        result.problem = str(error)
-    return result
-
-
-def _play(fleet: Fleet, recording: Recording, result: Replayed) -> None:
-    with fleet.server(recording.name) as server, Player(server, SECRET_KEY) as player:
-        begin = time.monotonic()
-        answers = player.play(recording.lines)
-        result.seconds += time.monotonic() - begin
-    result.answers[recording.name] = Normal().answers(recording.lines, answers)
-
-
 def replay_all(
     implementations: Sequence[Implementation],
     recordings: Sequence[Recording],
     kind: databases.Kind,
     logs: Path,
 ) -> Report:
-    """Send the recordings to the implementations, two at a time, and compare."""
-    printing = threading.Lock()
-    requests = sum(recording.requests for recording in recordings)
+    """Send each recording to a new server of each implementation, and compare.
 
-    def one(implementation: Implementation) -> Replayed:
-        result = replay(implementation, recordings, kind, logs)
-        rate = requests / result.seconds if result.seconds else 0
-        with printing:
-            told = result.problem or f"{result.seconds:.1f} s, {rate:.0f} requests/s"
-            print(f"{implementation.name}: {told}", flush=True)
-        return result
+    Those that take longest begin, so that no core is left without work at the end.
+    """
+    replayed = [Replayed(implementation.name) for implementation in implementations]
+    with ExitStack() as stack, ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        fleets = [
+            fleet_of(implementation, kind, logs, stack, result)
+            for implementation, result in zip(implementations, replayed, strict=True)
+        ]
+        by_size = sorted(recordings, key=lambda recording: -recording.requests)
+        playing = [
+            pool.submit(_play, fleet, recording, result)
+            for recording in by_size
+            for fleet, result in zip(fleets, replayed, strict=True)
+            if fleet
+        ]
+        try:
+            for played in playing:
+                played.result()
+        except BaseException:  # an interrupt: without a server the others end, too
+            pool.shutdown(wait=False, cancel_futures=True)
+            stack.close()
+            raise
+    return Report(list(recordings), replayed, compare(recordings, replayed))
 
-    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        replayed = list(pool.map(one, implementations))
+
+def fleet_of(
+    implementation: Implementation,
+    kind: databases.Kind,
+    logs: Path,
+    stack: ExitStack,
+    result: Replayed,
+) -> Fleet | None:
+    """Return a fleet that ends with the stack; note in the result why there is none."""
+    try:
+        fleet = Fleet(implementation, kind, 1, logs / implementation.name)
+    except VenvError as error:
+        result.problem = str(error)
+        return None
+    stack.callback(fleet.close)
+    return fleet
+
+
+def _play(fleet: Fleet, recording: Recording, result: Replayed) -> None:
+    """Send a recording to a new server on a new database, and keep answers, times and trouble."""
+    try:
+        with fleet.server(recording.name) as server, Player(server, SECRET_KEY) as player:
+            begin, own = time.monotonic(), time.thread_time()
+            answers = player.play(recording.lines)
+            result.seconds += time.monotonic() - begin
+            result.client_seconds += time.thread_time() - own
+        result.answers[recording.name] = Normal().answers(recording.lines, answers)
+    except (ServerError, OSError) as error:
+        result.problem = str(error)
+
+
+def compare(recordings: Sequence[Recording], replayed: Sequence[Replayed]) -> list[Difference]:
+    """Return the lines that those who were sent everything did not answer alike."""
     whole = [each for each in replayed if not each.problem]
-    found = [
+    return [
         difference
         for recording in recordings
         for difference in differences(
@@ -162,7 +203,6 @@ def replay_all(
             {each.name: each.answers[recording.name] for each in whole},
         )
     ]
-    return Report(list(recordings), replayed, found)
 
 
 # -- scripts
@@ -192,22 +232,31 @@ def add_scripts(
             for name in set(pair) - set(fleets):
                 fleets[name] = Fleet(implementations[name], kind, 1, logs / f"{name}-scripts")
             before = lines[difference.part][: difference.number]
-            test = parting([fleets[name] for name in pair])
-            report.scripts[place] = minimised(before, test, TRIES)
+            test = parting([fleets[name] for name in pair], time.monotonic() + SECONDS)
+            answers = report.answers(pair[0], difference.part)
+            statuses = [answer.get("status", 0) for answer in answers]
+            report.scripts[place] = minimised(before, test, TRIES, statuses)
     finally:
         for fleet in fleets.values():
             fleet.close()
 
 
-def parting(fleets: Sequence[Fleet]) -> Callable[[Sequence[Line]], bool]:
-    """Return a function that tells whether the last line of a script is answered differently."""
+def parting(fleets: Sequence[Fleet], until: float) -> Callable[[Sequence[Line]], bool]:
+    """Return a function that tells whether the last line of a script is answered differently.
+
+    After this moment it says no without looking.
+    """
 
     def last(fleet: Fleet, recording: Recording) -> str:
         result = Replayed(fleet.implementation.name)
         _play(fleet, recording, result)
+        if result.problem:
+            raise ServerError(result.problem)
         return json.dumps(result.answers[recording.name][-1], sort_keys=True)
 
     def parts(script: Sequence[Line]) -> bool:
+        if time.monotonic() > until:
+            return False
         recording = Recording("script", list(script))
         with ThreadPoolExecutor(max_workers=len(fleets)) as pool:
             return len(set(pool.map(lambda fleet: last(fleet, recording), fleets))) > 1
@@ -220,16 +269,31 @@ def parting(fleets: Sequence[Fleet]) -> Callable[[Sequence[Line]], bool]:
 
 def tell(report: Report) -> None:
     """Print what was found, and the closing line."""
+    for each in report.replayed:
+        print(pace(each, report.requests))
     first = first_of_each(report.found)
     for place in first[:SHOWN]:
         print("\n".join(["", *describe(report, place)]))
     if report.found:
         by_operation = Counter(difference.operation for difference in report.found)
         counts = ", ".join(f"{count} {name}" for name, count in by_operation.most_common())
-        print(f"\nlines that differ: {counts}")
+        print(f"\nlines that differ: {counts}\n\nwho agrees with whom:")
+        for groups, count in report.partitions:
+            print(f"  {count} lines: {' | '.join(', '.join(names) for names in groups)}")
     for problem in report.problems:
         print(problem)
     print(closing(report))
+
+
+def pace(replayed: Replayed, requests: int) -> str:
+    """Return in one line how fast an implementation was, and how fast it was asked."""
+    if replayed.problem or not replayed.seconds or not replayed.client_seconds:
+        return f"{replayed.name}: {replayed.problem or 'nothing was sent'}"
+    return (
+        f"{replayed.name}: {replayed.seconds:.1f} s, {requests / replayed.seconds:.0f} requests/s; "
+        f"of that the client's own work {replayed.client_seconds:.1f} s, "
+        f"{requests / replayed.client_seconds:.0f} requests/s"
+    )
 
 
 def closing(report: Report) -> str:
@@ -250,32 +314,36 @@ def describe(report: Report, place: int) -> list[str]:
     told += [f"  group: {', '.join(group.names)}" for group in difference.groups]
     if place in report.scripts:
         told.append("  the shortest script found:")
-        told += [
-            f"    {number}. {in_words(line)}{f' → {line.binds}' if line.binds else ''}"
-            for number, line in enumerate(report.scripts[place], 1)
-        ]
+        told += [f"    {step}" for step in steps(report.scripts[place])]
     return told
+
+
+def steps(script: Sequence[Line]) -> list[str]:
+    """Return a script in words, the last steps of it if it is long."""
+    told = [
+        f"{number}. {in_words(line)}{f' → {line.binds}' if line.binds else ''}"
+        for number, line in enumerate(script, 1)
+    ]
+    left_out = len(told) - SHOWN
+    return [f"{left_out} more, see results/replay.json", *told[-SHOWN:]] if left_out > 0 else told
 
 
 def as_json(
     report: Report, implementations: Mapping[str, Implementation], kind: databases.Kind
 ) -> Json:
-    """Return the report as it stands in results/replay.json."""
-    head, dirty = commit()
-    sent = {r.name: {"requests": r.requests, "messages": r.messages} for r in report.recordings}
+    """Return the report as a member of results/replay.json, without its provenance."""
     return {
-        "commit": head,
-        "dirty": dirty,
-        "finished": now(),
-        "python": python_version(),
         "database": kind,
-        "corpus": sent,
+        "corpus": {recording.name: _size(recording) for recording in report.recordings},
         "not_compared": [{"what": what, "rule": rule} for what, rule in OPEN],
         "implementations": {
             each.name: _implementation_as_json(each, implementations[each.name], report.requests)
             for each in report.replayed
         },
-        "identical": report.requests - len(report.found),
+        "lines": report.lines,
+        "groups": agreeing([e.name for e in report.replayed if not e.problem], report.found),
+        "partitions": [{"groups": groups, "lines": count} for groups, count in report.partitions],
+        "rules": of_rules(report),
         "differences": [
             asdict(found)
             | {"script": [corpus.encode(line) for line in report.scripts.get(place, [])]}
@@ -286,21 +354,43 @@ def as_json(
     }
 
 
+def _size(recording: Recording) -> Json:
+    digest = hashlib.sha256(corpus.dump(recording.lines)).hexdigest()
+    return {"requests": recording.requests, "messages": recording.messages, "sha256": digest}
+
+
+def of_rules(report: Report) -> dict[str, dict[str, int]]:
+    """Return in how many answers each rule has a say, and how many of them differ by it."""
+    lines: Counter[str] = Counter()
+    for each in [each for each in report.replayed if not each.problem][:1]:
+        for recording in report.recordings:
+            operations = operations_of(recording.lines)
+            for operation, answer in zip(operations, each.answers[recording.name], strict=False):
+                lines.update(rules_held(answer, operation))
+    differing = Counter(rule for difference in report.found for rule in difference.rules)
+    return {
+        rule: {"lines": lines[rule], "differences": differing[rule]}
+        for rule in sorted({*lines, *differing})
+    }
+
+
 def _implementation_as_json(
     replayed: Replayed, implementation: Implementation, requests: int
 ) -> Json:
-    names = {"framework": implementation.package, "server": implementation.server}
     return {
-        "versions": {} if replayed.problem else versions(environment_of(implementation), names),
-        "lock": lock_hash(implementation),
+        **tested(implementation, None if replayed.problem else environment_of(implementation)),
         "seconds": round(replayed.seconds, 3),
+        "client_seconds": round(replayed.client_seconds, 3),
         "requests_per_second": round(requests / replayed.seconds) if replayed.seconds else None,
     }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0 only if every implementation answered every line alike."""
-    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    options, begin = _parser().parse_args(arguments), now()
+    path = options.results / "replay.json"
+    path.unlink(missing_ok=True)  # an older result is none of this run, whatever becomes of it
     try:
         found = discover()
         if not found:
@@ -313,14 +403,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     chosen = {name: found[name] for name in options.names or found}
     logs = options.results / "replay.logs"
+    shutil.rmtree(logs, ignore_errors=True)
     print("not compared:", *(f"{what} ({rule})" for what, rule in OPEN), sep="\n  ", flush=True)
     report = replay_all(list(chosen.values()), recordings, options.database, logs)
-    add_scripts(report, chosen, options.database, logs)
+    head = provenance("replay", options.run_id, begin)
+    head["partial"] = f"only {options.file}" if options.file else ""
+    documents.write(head | as_json(report, chosen, options.database), path)
+    if report.found:
+        print(f"{len(report.found)} lines differ; looking for short scripts", flush=True)
+        add_scripts(report, chosen, options.database, logs)
+        documents.write(head | as_json(report, chosen, options.database), path)
     tell(report)
-    written = as_json(report, chosen, options.database)
-    options.results.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(written, indent=1)
-    (options.results / "replay.json").write_text(f"{text}\n", encoding="utf-8")
     return 0 if report.green else 1
 
 
@@ -330,6 +423,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--database", choices=databases.KINDS, default="sqlite")
     parser.add_argument("--file", type=Path, help="a recording in the place of the corpus")
     parser.add_argument("--results", type=Path, default=ROOT / "results")
+    parser.add_argument("--run-id", default="", help="ties the results of one nox run together")
     return parser
 
 

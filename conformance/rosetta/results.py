@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
+from rosetta import documents
 from rosetta.manifest import ROOT, Implementation
 
+Json = Any
 Outcome = Literal["passed", "failed", "not-run"]
+Held = Callable[[Iterable[str]], None]  # the fixture `held`
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 LAYERS = ("contract", "rules", "model")
 MATRIX = "faults.json"  # beside the results of runs: what became of each fault
+EVIDENCE = "evidence"  # the attribute of pytest's reports that carries it
+
+
+@dataclass
+class Evidence:
+    """What a failed test asked and was answered, as text, and what the server logged meanwhile."""
+
+    exchanges: list[dict[str, str]] = field(default_factory=list)  # request and response
+    log: str = ""
 
 
 @dataclass
@@ -27,11 +41,25 @@ class TestResult:
 
     nodeid: str
     layer: str
-    rules: list[str]
+    rules: list[str]  # that it pins
     outcome: Outcome
     seconds: float
     failure: str = ""
     reason: str = ""  # why it was not run
+    evidence: Evidence | None = None  # of a failure
+    held: list[str] = field(default_factory=list)  # rules to which it held answers, besides
+    broken: list[str] = field(default_factory=list)  # by a failure; none named: all it pins
+
+    @property
+    def blamed(self) -> list[str]:
+        """The rules that are broken by it, if it failed."""
+        return (self.broken or self.rules) if self.outcome == "failed" else []
+
+    @classmethod
+    def of(cls, data: Mapping[str, Json]) -> Self:
+        """Return the test that a result file holds."""
+        told = data["evidence"]
+        return cls(**{**data, "evidence": Evidence(**told) if told else None})
 
 
 @dataclass
@@ -59,6 +87,7 @@ class RunResult:
     seconds: dict[str, float] = field(default_factory=dict)
     rules: dict[str, Outcome] = field(default_factory=dict)
     tests: list[TestResult] = field(default_factory=list)
+    environment: dict[str, str | int] = field(default_factory=lambda: environment())
 
     def finish(self, rule_ids: Iterable[str], collected: int, finished: str) -> None:
         """Sum up the tests; a rule without an outcome is ``not-run``, never green."""
@@ -72,33 +101,39 @@ class RunResult:
 
     def write(self, directory: Path) -> Path:
         """Write the file ``<label>.json`` in one step and return its path."""
-        directory.mkdir(parents=True, exist_ok=True)
-        path = directory / f"{self.label}.json"
-        draft = path.with_suffix(".json.part")
-        draft.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        return draft.replace(path)
+        return documents.write(self.document, directory / f"{self.label}.json")
+
+    @property
+    def document(self) -> dict[str, Json]:
+        """The run as its file has it."""
+        return {"kind": "run", **asdict(self)}
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """Return the run of a result file; raise ValueError if it is none."""
-        try:
-            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            tests = [TestResult(**test) for test in data.pop("tests")]
-            return cls(**data, tests=tests)
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"{path} is no result file: {error}") from error
+        document = documents.read(path)
+        if document["kind"] != "run":
+            raise documents.DocumentError(f"{path} is of a {document['kind']}, not of a run")
+        return cls.of(document)
+
+    @classmethod
+    def of(cls, document: Mapping[str, Json]) -> Self:
+        """Return the run of a document."""
+        members = {name: value for name, value in document.items() if name != "kind"}
+        return cls(**{**members, "tests": [TestResult.of(test) for test in members["tests"]]})
 
 
 def rule_outcomes(rule_ids: Iterable[str], tests: Iterable[TestResult]) -> dict[str, Outcome]:
-    """Return every rule's outcome: failed by one failure, passed by one pass and no failure."""
+    """Return every rule's outcome: failed by one failure, passed by one pass and no failure.
+
+    Only a test that pins a rule can make it pass.
+    """
     outcomes: dict[str, Outcome] = dict.fromkeys(rule_ids, "not-run")
-    for test in tests:
-        for rule in test.rules:
-            if test.outcome == "failed" or outcomes.get(rule) == "failed":
-                outcomes[rule] = "failed"
-            elif test.outcome == "passed":
-                outcomes[rule] = "passed"
-    return outcomes
+    tests = list(tests)
+    passed = {rule for test in tests if test.outcome == "passed" for rule in test.rules}
+    failed = {rule for test in tests for rule in test.blamed}
+    outcomes |= dict.fromkeys(passed, "passed")
+    return outcomes | dict.fromkeys(failed, "failed")
 
 
 def layer_of(nodeid: str) -> str:
@@ -106,6 +141,44 @@ def layer_of(nodeid: str) -> str:
     parts = nodeid.partition("::")[0].split("/")
     after = parts[parts.index("suite") + 1 :] if "suite" in parts else []
     return after[0] if after and after[0] in LAYERS else "other"
+
+
+def now() -> str:
+    """Return the time as result files show it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def environment() -> dict[str, str | int]:
+    """Return the Python and the machine."""
+    return {
+        "python": python_version(),
+        "platform": platform.platform(),
+        "processors": os.cpu_count() or 0,
+    }
+
+
+def provenance(kind: str, run_id: str, started: str) -> dict[str, Json]:
+    """Return how a result that is ready now came about: the members that all kinds share."""
+    head, dirty = commit()
+    return {
+        "kind": kind,
+        "run_id": run_id,
+        "commit": head,
+        "dirty": dirty,
+        "started": started,
+        "finished": now(),
+        "environment": environment(),
+    }
+
+
+def tested(implementation: Implementation, venv: Path | None) -> dict[str, Json]:
+    """Return what exactly was tested: the versions installed in ``venv``, the hash of the lock."""
+    names = {
+        implementation.framework: implementation.package,
+        implementation.server: implementation.server,
+    }
+    found = {"python": python_version()} | (versions(venv, names) if venv else {})
+    return {"versions": found, "lock": lock_hash(implementation)}
 
 
 def commit() -> tuple[str, bool]:

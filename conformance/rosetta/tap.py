@@ -29,7 +29,7 @@ from rosetta.corpus import HOST, Frame, Line, Piece, Recording, Symbol, join
 from rosetta.harness import Target
 from rosetta.raw import RawConnection, RawResponse
 
-QUIET = 0.1  # seconds without a message after which a server is taken to have said all
+QUIET = 0.25  # seconds without a message after which a server is taken to have said all
 WAKE = 65536
 LONG_HEAD = 8000
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"}
@@ -152,6 +152,10 @@ def implementation_defined(request: bytes) -> str:
         "repeated-singletons": len(set(single)) < len(single),
         "missing-host": "host" not in names,
         "other-upgrades": "upgrade" in names and not websocket,
+        "listed-upgrades": any("," in value for name, value in fields if name == "upgrade"),
+        "coding-white-space": any(
+            name == "transfer-encoding" and value.endswith("\t") for name, value in fields
+        ),
         "unbalanced-tags": tags.count('"') % 2,
     }
     return next((id_ for id_, holds in cases.items() if holds), "")
@@ -174,7 +178,8 @@ class Tap:
         self.turn = threading.RLock()
         self.sockets = 0
         self.cases = 0
-        self.last = 0.0  # when something was last heard
+        self.last = 0.0  # when something was last said or heard on a socket
+        self.asked: dict[int, _Socket] = {}  # those whose last frame may not be answered yet
         self._listener = _Listener(self)
 
     def __enter__(self) -> Self:
@@ -195,8 +200,19 @@ class Tap:
         while (left := self.last + QUIET - time.monotonic()) > 0:
             time.sleep(left)
 
+    def settle_asked(self) -> None:
+        """Wait for the answers to what sockets have asked, and note that they came.
+
+        Else it would be chance whether the events of the next request come before them.
+        """
+        asked, self.asked = self.asked, {}
+        if asked:
+            self.settle()
+        for number in sorted(asked):
+            asked[number].note_heard()
+
     def heard(self) -> None:
-        """Note that something came from the server."""
+        """Note that something was said, by the server or to it."""
         self.last = time.monotonic()
 
     def name_case(self, request: bytes) -> bytes:
@@ -227,15 +243,21 @@ class _Client(socketserver.BaseRequestHandler):
         self.tap = self.server.tap
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
-        with RawConnection(self.tap.server, timeout=30) as upstream, contextlib.suppress(OSError):
-            while (request := self._read()) and self._pass(request, upstream):
+        self.upstream = self._connect()
+        with contextlib.suppress(OSError):
+            while (request := self._read()) and self._pass(request):
                 pass
+        self.upstream.socket.close()
 
-    def _pass(self, request: bytes, upstream: RawConnection) -> bool:
+    def _connect(self) -> RawConnection:
+        return RawConnection(self.tap.server, timeout=30)
+
+    def _pass(self, request: bytes) -> bool:
         """Put one request through; tell whether the connection goes on."""
         with self.tap.turn:
+            self.tap.settle_asked()
             request = self.tap.name_case(request)
-            response = self._ask(request, upstream)
+            response = self._ask(request)
             opened = response.status == 101
             self.tap.sockets += opened
             number = self.tap.sockets if opened else 0
@@ -244,13 +266,16 @@ class _Client(socketserver.BaseRequestHandler):
             self.request.sendall(_bytes_of(response))
         if opened:
             path = request.split(b" ")[1]
-            _Socket(self.tap, number, path, self.request, upstream).run(self.buffer)
+            _Socket(self.tap, number, path, self.request, self.upstream).run(self.buffer)
         return not opened and not _closes(response)
 
-    def _ask(self, request: bytes, upstream: RawConnection) -> RawResponse:
+    def _ask(self, request: bytes) -> RawResponse:
+        if self.upstream.stale:
+            self.upstream.socket.close()
+            self.upstream = self._connect()
         with contextlib.suppress(OSError):  # refused before it was read to its end
-            upstream.send(request)
-        return upstream.read(request.partition(b" ")[0].decode())
+            self.upstream.send(request)
+        return self.upstream.read(request.partition(b" ")[0].decode())
 
     def _read(self) -> bytes:
         """Return the next request as it came; nothing at the end of the connection."""
@@ -299,6 +324,7 @@ class _Socket:
         self.tap, self.number, self.client, self.upstream = tap, number, client, upstream
         self.greets = path.startswith(b"/ws/events")
         self.heard = 0
+        self.noted = 0
         self.ended = False
 
     def run(self, rest: bytes) -> None:
@@ -311,8 +337,14 @@ class _Socket:
             self.upstream.socket.shutdown(socket.SHUT_RDWR)
         down.join()
 
+    def note_heard(self) -> None:
+        """Note what has come, if it is not yet noted."""
+        if self.heard > self.noted and not self.ended:
+            self._note()
+
     def _note(self, **what: object) -> None:
         with self.tap.turn:
+            self.noted = self.heard
             line = Line(socket=self.number, heard=self.heard, **what)  # type: ignore[arg-type]
             self.tap.scribe.recording.lines.append(line)
 
@@ -323,6 +355,7 @@ class _Socket:
             for frame in _frames(parser):
                 self._note_sent(frame)
             self.upstream.socket.sendall(data)
+            self.tap.heard()
             data = b""
         if not self.ended:
             self.tap.settle()
@@ -337,6 +370,7 @@ class _Socket:
             self._end(frame=sent)
         else:
             self._note(frame=sent)
+            self.tap.asked[self.number] = self
 
     def _down(self) -> None:
         parser = Protocol(CLIENT, max_size=None)
@@ -362,8 +396,10 @@ class _Socket:
                 self._note()
 
     def _end(self, **what: object) -> None:
-        self.ended = True
-        self._note(**what)
+        with self.tap.turn:
+            if not self.ended:
+                self.ended = True
+                self._note(**what)
 
 
 def _frames(parser: Protocol) -> list[WireFrame]:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,11 +14,12 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from rosetta.databases import SqliteDatabase
+from rosetta.fleet import Fleet
 from rosetta.manifest import ROOT, Implementation
 from rosetta.matrix import Finding
 from rosetta.mutants import Edit, Fault, plant
 from rosetta.results import RunResult
-from rosetta.worker import FIRST, WORKER
+from rosetta.worker import WORKER, place_of
 
 CONFORMANCE = ROOT / "conformance"
 ALIVE = "faults/test_alive.py"
@@ -28,39 +29,77 @@ Configuration = tuple[str, int]  # database and workers
 
 @dataclass(frozen=True)
 class Bench:
-    """What all trials share: the good implementation, and its SQLite database, migrated."""
+    """What all trials share: the good implementation, its SQLite database, what is known."""
 
     implementation: Implementation
     template: SqliteDatabase
+    known: Mapping[str, str]  # the test that caught a fault when last all were tried
 
 
-class Migrated:
-    """A plugin that spares the run its migrations."""
+@dataclass(frozen=True)
+class First:
+    """A plugin that moves one test, if it is among those collected, behind the sign of life."""
 
-    def __init__(self, template: SqliteDatabase) -> None:
+    test: str
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Keep the others in their order."""
+        items.sort(key=lambda item: (not item.nodeid.startswith(ALIVE), item.nodeid != self.test))
+
+
+@dataclass(frozen=True)
+class Only:
+    """A plugin that leaves only some tests of those collected."""
+
+    tests: Sequence[str]
+
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Deselect the others."""
+        others = [item for item in items if item.nodeid not in self.tests]
+        items[:] = [item for item in items if item.nodeid in self.tests]
+        config.hook.pytest_deselected(items=others)
+
+
+class Haste:
+    """A plugin that spares the run its migrations, and its servers' leave-taking."""
+
+    def __init__(self, template: SqliteDatabase | None) -> None:
         self._template = template
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Give the fleet its template."""
-        fleet = session.config.stash[WORKER].fleet
-        assert fleet is not None
-        fleet.adopt(self._template)
+        if self._template:
+            _fleet_of(session).adopt(self._template)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """End the servers at once: the tests of a stop have had theirs."""
+        _fleet_of(session).kill()
+
+
+def _fleet_of(session: pytest.Session) -> Fleet:
+    fleet = session.config.stash[WORKER].fleet
+    assert fleet is not None
+    return fleet
 
 
 def attempt(bench: Bench, fault: Fault, layer: str) -> Finding:
     """Run the tests of one layer against one fault."""
     begin = time.monotonic()
     configuration = (fault.database, fault.workers)
-    result, said = run(bench, fault.edits, configuration, arguments_of(fault, layer))
+    first = [First(bench.known[fault.id])] if fault.id in bench.known else []
+    result, said = run(bench, fault.edits, configuration, arguments_of(fault, layer), first)
     return judge(result, said, round(time.monotonic() - begin, 1))
 
 
 def passing(
-    bench: Bench, configuration: Configuration, tests: Sequence[str], processes: int
+    bench: Bench, configuration: Configuration, file: str, tests: Sequence[str]
 ) -> set[str]:
-    """Return which of the tests pass without a fault."""
-    share = ("-n", str(processes), "--dist", "loadfile", "--no-loadscope-reorder")
-    result, said = run(bench, (), configuration, [*share, *tests])
+    """Return which of the tests of one file pass without a fault, in the order of the suite."""
+    result, said = run(bench, (), configuration, [file], [Only(tests)])
     if result is None:
         print(said, file=sys.stderr)
     found = result.tests if result else []
@@ -68,7 +107,11 @@ def passing(
 
 
 def run(
-    bench: Bench, edits: Sequence[Edit], configuration: Configuration, arguments: Sequence[str]
+    bench: Bench,
+    edits: Sequence[Edit],
+    configuration: Configuration,
+    arguments: Sequence[str],
+    plugins: Sequence[object] = (),
 ) -> tuple[RunResult | None, str]:
     """Run pytest against an edited copy; return its result file, if any, and what it said.
 
@@ -80,10 +123,10 @@ def run(
         plant(bench.implementation, edits, root, ROOT)
         named = ["--impl", bench.implementation.name, "--root", directory]
         placed = ["--results", f"{directory}/results", "--database", database]
-        spared = database == "sqlite" and "-n" not in arguments and not _migrates(edits)
+        spared = database == "sqlite" and not _migrates(edits)
         said = _pytest(
             [*named, *placed, "--workers", str(workers), *arguments],
-            [Migrated(bench.template)] if spared else [],
+            [Haste(bench.template if spared else None), *plugins],
             root / "said",
         )
         files = list((root / "results").glob("*.json"))
@@ -119,12 +162,11 @@ def files_of(rule: str) -> list[str]:
     """Return the files of layer 2 that have tests of a rule, what takes longest at the end."""
     folder = CONFORMANCE / "suite" / "rules"
     named = [
-        f"rules/{path.name}"
+        f"suite/rules/{path.name}"
         for path in sorted(folder.glob("test_*.py"))
         if f'"{rule}"' in path.read_text(encoding="utf-8")
     ]
-    named.sort(key=lambda path: -FIRST.index(path) if path in FIRST else -len(FIRST))
-    return [f"suite/{path}" for path in named]
+    return sorted(named, key=place_of, reverse=True)
 
 
 def judge(result: RunResult | None, said: str, seconds: float) -> Finding:

@@ -7,17 +7,17 @@ beside them; without it there is one process, which is its own controller.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
 
 from rosetta import databases
-from rosetta.client import Api
+from rosetta.client import Api, Violation
 from rosetta.fleet import SECRET_KEY, Fleet
 from rosetta.harness import Server, ServerError, Target
-from rosetta.results import layer_of
+from rosetta.results import EVIDENCE, Evidence, layer_of
 
 NEEDS_PROCESS = "needs the process"
 # A test that uses one of these cannot run against a server that is not ours.
@@ -27,9 +27,10 @@ CONTROLLED_FIXTURES = frozenset(
 LOG_SHOWN = 3000
 # What takes longest begins first, so that no process is left alone with it at the end.
 FIRST = (
-    *("rules/test_clocks.py", "contract/", "rules/test_operations.py", "rules/test_feed.py"),
-    *("rules/test_resources.py", "rules/test_concurrency.py", "rules/test_authentication.py"),
-    *("rules/test_feed_close.py", "model/", "rules/test_bodies.py", "rules/test_messages.py"),
+    *("rules/test_clocks.py", "contract/", "rules/test_disruptions.py", "rules/test_operations.py"),
+    *("rules/test_limits.py", "rules/test_resources.py", "rules/test_concurrency.py"),
+    *("model/", "rules/test_feed.py", "rules/test_authentication.py", "rules/test_bodies.py"),
+    *("rules/test_feed_close.py", "rules/test_messages.py"),
 )
 
 
@@ -66,7 +67,7 @@ class Worker:
     ) -> None:
         """Hold the tests to the rules before anything is deselected, and plan the skips."""
         if hasattr(config, "workerinput"):  # one process alone begins with what it was given
-            items.sort(key=_order)
+            items.sort(key=lambda item: place_of(item.nodeid))
         whole = any(_is_suite(argument, config) for argument in config.args)
         self.plan.problems += rule_problems(items, self.rules, whole=whole)
         self.plan.problems += requirement_problems(items)
@@ -181,7 +182,7 @@ class Worker:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
-        self, item: pytest.Item
+        self, item: pytest.Item, call: pytest.CallInfo[object]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Turn an unplanned skip into a failure, and a failure into a bug report."""
         report = yield
@@ -192,7 +193,20 @@ class Worker:
             report.__dict__.pop("wasxfail", None)
         if report.failed:
             self._explain(item, report)
+            error = call.excinfo.value if call.excinfo else None
+            # pytest-xdist carries what a report has, as long as it is made of dicts and lists.
+            report.__dict__[EVIDENCE] = asdict(self._evidence(error))
+            broken = error.rules if isinstance(error, Violation) else []
+            report.user_properties += [("broken", rule) for rule in broken]
         return report
+
+    def _evidence(self, error: BaseException | None) -> Evidence:
+        """Return what was asked and answered, in order, what was judged at the end."""
+        judged = error.exchanges if isinstance(error, Violation) else []
+        before = [exchange.told for api in self._apis for exchange in api.exchanges]
+        told = [*(each for each in before if each not in judged), *judged]
+        exchanges = [{"request": request, "response": response} for request, response in told]
+        return Evidence(exchanges, _read_from(self._log, self._log_start))
 
     def _explain(self, item: pytest.Item, report: pytest.TestReport) -> None:
         for rule in dict.fromkeys(rules_of(item)):
@@ -278,9 +292,9 @@ def signs_as_we_do(server: Server) -> bool:
     return environment.get("SECRET_KEY") == SECRET_KEY and "TOKEN_TTL_SECONDS" not in environment
 
 
-def _order(item: pytest.Item) -> int:
-    """Return a file's place; the files that are not in FIRST stay as they are, behind it."""
-    places = (place for place, path in enumerate(FIRST) if f"suite/{path}" in item.nodeid)
+def place_of(test: str) -> int:
+    """Return the place of a test's file; those that are not in FIRST stay as they are, behind."""
+    places = (place for place, path in enumerate(FIRST) if f"suite/{path}" in test)
     return next(places, len(FIRST))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,9 +16,10 @@ import pytest
 from rich.console import Console
 
 from faults import FAULTS, IMPLEMENTATION
-from rosetta import spec, trials
+from rosetta import results, spec, trials
 from rosetta.databases import Kind
-from rosetta.faults import control, main
+from rosetta.documents import DocumentError
+from rosetta.faults import KNOWN, control, main, take, write
 from rosetta.manifest import ROOT, find
 from rosetta.matrix import Finding, Matrix, Outcome, Trial, conclude, document
 from rosetta.mutants import Edit, Fault, FaultError, apply, plant
@@ -37,6 +40,7 @@ def test_every_rule_has_two_faults_and_no_other_has_one() -> None:
     known = set(spec.load().rules.rules)
     assert {rule for rule in known if counts[rule] < 2} == set()
     assert set(counts) <= known
+    assert len(FAULTS) >= 90
 
 
 def test_ids_are_unique_and_every_fault_says_what_is_wrong() -> None:
@@ -139,10 +143,10 @@ class Pool:
         self.good = good
 
     def submit(
-        self, _: object, bench: object, configuration: object, tests: list[str], jobs: int
+        self, _: object, bench: object, configuration: object, file: str, tests: list[str]
     ) -> Future[set[str]]:
         done: Future[set[str]] = Future()
-        done.set_result(self.good & set(tests))
+        done.set_result(self.good & {test for test in tests if test.startswith(f"{file}::")})
         return done
 
 
@@ -158,7 +162,7 @@ def test_what_fails_without_a_fault_catches_none() -> None:
     found = [caught(mistake("one"), "t::test_good"), caught(mistake("two"), "t::test_flaky")]
     pool: Any = Pool({"t::test_good"})
     bench: Any = None
-    assert control(pool, bench, found, 2) == ["t::test_flaky"]
+    assert control(pool, bench, found) == ["t::test_flaky"]
     assert [trial.outcome for trial in found] == ["caught", "unproven"]
     assert not Matrix(found, ["rules"], ["t::test_flaky"]).green
 
@@ -190,6 +194,42 @@ def test_all_caught_is_green() -> None:
     assert "edits" not in row
 
 
+def test_a_later_run_adds_to_an_earlier_one() -> None:
+    one, two = mistake("one"), mistake("two")
+    earlier = Matrix([caught(two, "t::flaky"), caught(one, "t::good")], ["rules"], ["t::flaky"])
+    model = Trial(one, {"model": Finding("survived", 9.0)})
+    newer = Matrix([model, caught(two, "t::better")], ["rules", "model"])
+    again = Matrix.of({**earlier.as_json()}, [one, two])
+    assert again.as_json() == replace(earlier, trials=earlier.trials[::-1]).as_json()
+    joined = again.joined(newer, [one, two])
+    assert (joined.layers, joined.failing) == (["rules", "model"], [])
+    assert joined.known() == {"one": "t::good", "two": "t::better"}
+    assert joined.green
+    page = document(joined, "flask")
+    assert "| good (1.2 s) | survived |" in page
+    assert "| better (1.2 s) | not tried |" in page
+    assert joined.joined(Matrix([], []), [two]).known() == {"two": "t::better"}
+
+
+def test_nothing_is_added_to_the_results_of_another_commit(tmp_path: Path) -> None:
+    path = tmp_path / results.MATRIX
+    with pytest.raises(DocumentError, match=r"faults\.json is no result file"):
+        take(path, keep=True)
+    implementation = find(IMPLEMENTATION)
+    made = results.provenance("faults", "", results.now())
+    matrix = Matrix([caught(mistake("a"), "t")], ["rules"])
+    write(matrix, implementation, tmp_path, made | {"commit": "0" * 40})
+    with pytest.raises(FaultError, match="of another commit, 00000"):
+        take(path, keep=True)
+    assert path.exists()
+    assert take(path, keep=False).trials == ()
+    assert not path.exists()
+
+
+def test_what_is_known_is_of_faults() -> None:
+    assert json.loads(KNOWN.read_text()).keys() <= {fault.id for fault in FAULTS}
+
+
 def test_no_fault_at_all_is_red() -> None:
     assert not Matrix([], ["rules"]).green
 
@@ -207,10 +247,13 @@ def test_without_its_own_rule_the_best_layer_counts() -> None:
     ],
 )
 def test_unknown_names_are_refused(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert main(arguments) == 1
+    older = tmp_path / results.MATRIX
+    older.touch()
+    assert main([*arguments, "--results", str(tmp_path)]) == 1
     assert message in capsys.readouterr().err
+    assert older.exists()
 
 
 def test_an_unknown_layer_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -159,8 +159,19 @@ def test_a_failed_migration_shows_its_log(add_tiny: AddTiny, tmp_path: Path) -> 
     assert "relation exists" in str(error.value)
 
 
-def test_free_ports_lie_below_the_ephemeral_range() -> None:
-    assert all(free_port() in PORTS for _ in range(20))
+def test_free_ports_lie_below_the_ephemeral_range_and_differ() -> None:
+    ports = [free_port() for _ in range(100)]
+    assert all(port in PORTS for port in ports)
+    assert len(set(ports)) == 100
+
+
+def test_processes_have_ports_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+    for pid in (4000, 4001, 4002):
+        monkeypatch.setattr(os, "getpid", lambda pid=pid: pid)
+        given.append({free_port() for _ in range(50)})
+    first, second, third = given
+    assert not (first & second | second & third | third & first)
 
 
 def gone(pid: int) -> bool:

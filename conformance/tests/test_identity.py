@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from email.message import Message
 from pathlib import Path
@@ -12,20 +13,22 @@ import pytest
 
 from rosetta import corpus
 from rosetta.client import PASSWORD, Api
-from rosetta.compare import differences, grouped
+from rosetta.compare import Difference, Group, agreeing, differences, grouped, rules_held
 from rosetta.corpus import CorpusError, Frame, Line, Recording, Symbol
 from rosetta.feed import Feed, Socket
 from rosetta.harness import Target
 from rosetta.manifest import ManifestError
-from rosetta.minimise import minimised
+from rosetta.minimise import changing, minimised
 from rosetta.model import Answer, Request
 from rosetta.normal import Normal
 from rosetta.player import Player
 from rosetta.raw import build
 from rosetta.record import PARTS, RecordError, check, record
 from rosetta.relay import Relay, choose, tell
-from rosetta.replay import Replayed, Report, closing
+from rosetta.replay import Replayed, Report, closing, compare, describe, pace, steps
+from rosetta.results import now, provenance
 from rosetta.tap import implementation_defined
+from suite.identity.by_hand import some
 from tests import faults
 from tests.reference import Reference, Service
 
@@ -129,10 +132,10 @@ def test_two_recordings_are_the_same_bytes(lines: list[Line]) -> None:
 
 
 def test_the_engine_is_recorded_alike_twice() -> None:
-    from suite.contract.engine import run
+    from suite.contract.engine import Choice, run
 
     def part(_: Target, api: Api) -> None:
-        run(api, 1, phases=("coverage",), salt="same")
+        run(api, 1, Choice(phases=("coverage",)), salt="same")
 
     first, second = recorded(part), recorded(part)
     assert first.requests > 300
@@ -152,6 +155,8 @@ def test_the_engine_is_recorded_alike_twice() -> None:
         (build("GET", "/users", [("Authorization", "a"), ("Authorization", "b")]),
          "repeated-singletons"),
         (build("GET", "/users", [("Upgrade", "websocket")]), "other-upgrades"),
+        (build("GET", "/ws/echo", [("Upgrade", "h2c, websocket")]), "listed-upgrades"),
+        (build("POST", "/users", [("Transfer-Encoding", "chunked\t")]), "coding-white-space"),
         (build("GET", "/users", [("X", "a" * 9000)]), "over-long-head"),
         (build("GET", "/ws/echo", [("Upgrade", "websocket")]), ""),
         (build("GET", "/users?a=%31", [("If-Match", '"1"'), ("If-Match", '"2"')]), ""),
@@ -164,6 +169,12 @@ def test_what_is_implementation_defined_is_left_out(request_: bytes, reason: str
 def test_too_little_is_no_corpus() -> None:
     with pytest.raises(RecordError, match="are too few"):
         check([Recording("a", [Line((b"GET / HTTP/1.1\r\n\r\n",))])])
+
+
+def test_the_part_by_hand_deals_out_every_choice_in_turn() -> None:
+    dealt = [some(turn, "abcde", 2) for turn in range(5)]
+    assert dealt[:3] == [["a", "b"], ["c", "d"], ["e", "a"]]
+    assert Counter(choice for given in dealt for choice in given) == dict.fromkeys("abcde", 2)
 
 
 # -- files
@@ -237,6 +248,32 @@ def test_groups_hold_all_who_agree() -> None:
     assert [group.names for group in groups] == [("a", "c"), ("b",), ("d",)]
 
 
+def test_those_agree_who_answered_every_line_alike() -> None:
+    def parted(*groups: str) -> Difference:
+        made = tuple(Group(tuple(names), None) for names in groups)
+        return Difference("a", 1, "x", "GET /", made, (), "")
+
+    assert agreeing("abcd", []) == [["a", "b", "c", "d"]]
+    found = [parted("acd", "b"), parted("ab", "cd")]
+    assert agreeing("abcd", found) == [["c", "d"], ["a"], ["b"]]
+
+
+@pytest.mark.parametrize(
+    ("answer", "operation", "rules"),
+    [
+        ({"status": 200, "headers": {"etag": "x"}, "body": {"tags": ["a"]}}, "get_item",
+         {"success", "etag", "item-schema"}),
+        ({"status": 412, "body": {"type": "/problems/precondition-failed"}}, "update_item",
+         {"if-match", "precedence", "problem"}),
+        ({"messages": ["a"], "closed": 1000}, "echo", {"echo", "ws-close"}),
+    ],
+)  # fmt: skip
+def test_the_rules_are_known_that_have_a_say(
+    answer: object, operation: str, rules: set[str]
+) -> None:
+    assert rules_held(answer, operation) == rules
+
+
 def test_an_instant_that_goes_back_is_a_difference() -> None:
     def body(updated: str) -> object:
         times = {"created_at": "2026-11-21T00:00:00.000001Z", "updated_at": updated}
@@ -261,6 +298,20 @@ def test_a_script_is_cut_down_to_what_matters(lines: list[Line]) -> None:
     assert heads == ["POST /users", "POST /tokens", "POST /items", "PATCH /items/<item 1>"]
 
 
+def test_what_reads_or_was_refused_is_left_out_first() -> None:
+    heads = ["POST /users", "GET /users", "POST /items", "DELETE /items/1", "HEAD /items"]
+    lines = [Line((f"{head} HTTP/1.1\r\n\r\n".encode(),)) for head in heads]
+    kept = changing(lines, [201, 200, 422, 204, 200])
+    assert [line.head.removesuffix(" HTTP/1.1") for line in kept] == [heads[0], *heads[3:]]
+    assert changing(lines, []) == [lines[0], *lines[2:]]
+
+
+def test_of_a_long_script_the_end_is_shown() -> None:
+    told = steps([Line((f"GET /{n} HTTP/1.1\r\n\r\n".encode(),)) for n in range(25)])
+    assert told[0] == "5 more, see results/replay.json"
+    assert told[-1] == "25. GET /24"
+
+
 @pytest.mark.parametrize(
     ("answers", "told"),
     [
@@ -278,6 +329,25 @@ def test_a_replay_without_answers_is_red(answers: list[Any], told: str) -> None:
     recording = Recording("a", [Line((b"GET / HTTP/1.1\r\n\r\n",))])
     replayed = [Replayed(str(n), {"a": [given]}, 1.0) for n, given in enumerate(answers)]
     assert closing(Report([recording], replayed, [])).startswith(told)
+
+
+def test_a_report_says_who_agrees_with_whom() -> None:
+    lines = [Line((f"GET /{n} HTTP/1.1\r\n\r\n".encode(),)) for n in range(3)]
+    replayed = [Replayed(name, {"a": [{"status": 200}] * 3}, 1.0) for name in "xyz"]
+    replayed[1].answers["a"] = [{"status": 200}, {"status": 404}, {"status": 200}]
+    report = Report([Recording("a", lines)], replayed, compare([Recording("a", lines)], replayed))
+    assert report.partitions == [((("x", "y", "z"),), 2), ((("x", "z"), ("y",)), 1)]
+    (told,) = [describe(report, place) for place in range(len(report.found))]
+    assert told[2].strip() == "status is 200 at x, z and 404 at y"
+
+
+def test_a_server_that_does_not_start_is_told_and_not_compared() -> None:
+    recordings = [Recording("a", [Line((b"GET / HTTP/1.1\r\n\r\n",))])]
+    good = [Replayed(name, {"a": [{"status": 200}]}, 1.0) for name in "xy"]
+    replayed = [*good, Replayed("z", problem="no start")]
+    report = Report(recordings, replayed, compare(recordings, replayed))
+    assert (report.found, report.problems) == ([], ["z: no start"])
+    assert pace(replayed[2], 1) == "z: no start"
 
 
 def test_a_replay_that_lacks_a_line_or_a_server_is_red() -> None:
@@ -310,7 +380,15 @@ def test_a_relay_of_one_is_refused() -> None:
 
 
 def test_a_relay_that_sent_nothing_is_red(tmp_path: Path) -> None:
-    result: dict[str, Any] = {"requests": 0, "problem": "", "implementations": [], "seconds": 1}
+    result: dict[str, Any] = {
+        **provenance("relay", "this", now()),
+        "requests": 0,
+        "problem": "",
+        "implementations": {},
+        "seconds": 1,
+        "migrated_by": "x",
+        "seeds": [0],
+    }
     assert tell(dict(result), tmp_path) == 1
     assert tell(result | {"requests": 1, "problem": "x"}, tmp_path) == 1
     assert tell(result | {"requests": 1}, tmp_path) == 0

@@ -11,7 +11,8 @@ import pytest
 
 from rosetta.client import Api, Violation
 from rosetta.manifest import ROOT
-from suite.contract.engine import Outcome, run
+from rosetta.spec import load
+from suite.contract.engine import RULES, Choice, Outcome, run
 from suite.model.machines import run_machine
 from suite.model.test_feed import FeedMachine
 from suite.model.test_http import HttpMachine
@@ -21,6 +22,7 @@ from tests.reference import Reference, Service
 
 Fault = type[Service]
 EXAMPLES = 60
+KNOWN = load().rules.rules
 # Of a request, what is not the same for the same seed.
 UNLIKE = {"Authorization", "X-Schemathesis-TestCaseId"}
 CONCURRENCY = "suite/rules/test_concurrency.py"
@@ -33,7 +35,7 @@ LAYER_2 = [
 
 def contract(*mixed_in: Fault, phases: tuple[str, ...], seed: int = 0) -> Outcome:
     with Reference(*mixed_in) as target, Api(target) as api:
-        return run(api, seed, phases=phases, salt="same")
+        return run(api, seed, Choice(phases=phases), salt="same")
 
 
 def sent(outcome: Outcome) -> list[tuple[str, str, bytes | None, str | None]]:
@@ -81,6 +83,14 @@ def test_layer_1_goes_red(fault: Fault, check: str) -> None:
     assert all("curl " in finding.text for finding in outcome.findings)
 
 
+def test_layer_1_names_the_rules_that_it_holds_answers_to() -> None:
+    outcome = contract(faults.IgnoresAuthentication, phases=("coverage",))
+    assert {"bearer"} <= {rule for finding in outcome.findings for rule in finding.rules}
+    assert {"etag", "item-schema"} <= outcome.held["PATCH /items/{item_id}", "coverage"]
+    assert {rule for held in outcome.held.values() for rule in held} <= set(KNOWN)
+    assert set(RULES.values()) <= set(KNOWN)
+
+
 def test_layer_1_notes_an_operation_that_never_succeeds() -> None:
     outcome = contract(faults.RefusesEveryPut, phases=("coverage",))
     assert not outcome.succeeded("PUT /items/{item_id}")
@@ -114,45 +124,61 @@ def test_layer_2_goes_red(tmp_path: Path, test: str, fault: Fault) -> None:
 # -- layer 3
 
 
-def model(machine: type, *mixed_in: Fault) -> None:
+def model(machine: type, *mixed_in: Fault) -> set[str]:
+    """Run a machine and return the rules to which it held answers."""
     with Reference(*mixed_in) as target, Api(target) as api:
-        run_machine(machine, World(api), 0, examples=EXAMPLES, shrinking=1)
-
-
-@pytest.mark.parametrize("machine", [HttpMachine, FeedMachine])
-def test_layer_3_is_green(machine: type) -> None:
-    model(machine)
+        world = World(api)
+        run_machine(machine, world, 0, examples=EXAMPLES, shrinking=1)
+        return world.held
 
 
 @pytest.mark.parametrize(
-    "fault",
+    ("machine", "some"),
     [
-        faults.ComparesAddressesByCase,
-        faults.CrashesOnUnicode,
-        faults.ForgetsNothing,
-        faults.IgnoresOwnership,
-        faults.KeepsDeleted,
-        faults.KeepsTagAtPatch,
-        faults.MatchesWeakly,
-        faults.PutKeepsDescription,
-        faults.SkipsARow,
+        (HttpMachine, {"etag", "if-match", "ownership", "pages", "validation-errors"}),
+        (FeedMachine, {"feed", "feed-order", "feed-data", "feed-commands", "ws-close"}),
     ],
 )
-def test_the_http_machine_goes_red(fault: Fault) -> None:
-    with pytest.raises(Violation, match=r"(?s)1\. .*In the last step: expected.*curl"):
+def test_layer_3_is_green_and_names_the_rules_that_it_holds_answers_to(
+    machine: type, some: set[str]
+) -> None:
+    held = model(machine)
+    assert held >= some
+    assert held <= set(KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("fault", "rule"),
+    [
+        (faults.ComparesAddressesByCase, "email-taken"),
+        (faults.CrashesOnUnicode, "success"),
+        (faults.ForgetsNothing, "bearer"),
+        (faults.IgnoresOwnership, "ownership"),
+        (faults.KeepsDeleted, "not-found"),
+        (faults.KeepsTagAtPatch, "etag"),
+        (faults.MatchesWeakly, "if-match"),
+        (faults.PutKeepsDescription, "item-schema"),
+        (faults.SkipsARow, "pages"),
+    ],
+)
+def test_the_http_machine_goes_red_and_names_a_rule(fault: Fault, rule: str) -> None:
+    with pytest.raises(Violation, match=r"(?s)1\. .*In the last step: expected.*curl") as caught:
         model(HttpMachine, fault)
+    assert rule in caught.value.rules
+    assert caught.value.exchanges
 
 
 @pytest.mark.parametrize(
-    "fault",
+    ("fault", "rule"),
     [
-        faults.DeletesUserFirst,
-        faults.IgnoresTopics,
-        faults.LosesAnEvent,
-        faults.RepeatsAfterResume,
-        faults.SendsTheNewest,
+        (faults.DeletesUserFirst, "feed"),
+        (faults.IgnoresTopics, "feed"),
+        (faults.LosesAnEvent, "feed"),
+        (faults.RepeatsAfterResume, "feed"),
+        (faults.SendsTheNewest, "feed-data"),
     ],
 )
-def test_the_feed_machine_goes_red(fault: Fault) -> None:
-    with pytest.raises(Violation, match=r"(?s)1\. .*In the last step: "):
+def test_the_feed_machine_goes_red_and_names_a_rule(fault: Fault, rule: str) -> None:
+    with pytest.raises(Violation, match=r"(?s)1\. .*In the last step: ") as caught:
         model(FeedMachine, fault)
+    assert rule in caught.value.rules

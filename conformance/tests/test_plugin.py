@@ -106,7 +106,37 @@ def test_a_broken_rule_is_red_and_reads_like_a_bug_report(suite: Suite) -> None:
     red(run, r"curl -i .*/nowhere")
     red(run, "the main server's log")
     assert suite.result()["rules"] == {"etag": "passed", "feed": "failed"}
-    assert "The feed MUST" in suite.result()["tests"][1]["failure"]
+    test = suite.result()["tests"][1]
+    assert "The feed MUST" in test["failure"]
+    [exchange] = test["evidence"]["exchanges"]
+    assert exchange["request"].startswith("curl -i")
+    assert exchange["response"].startswith("HTTP/1.1 404")
+    assert "/nowhere" in test["evidence"]["log"]
+    assert suite.result()["tests"][0]["evidence"] is None
+
+
+def test_a_test_may_tell_the_rules_it_held_answers_to_and_its_failure_those_it_broke(
+    suite: Suite,
+) -> None:
+    suite.write(
+        "model/test_model.py",
+        """
+from rosetta.client import Violation
+
+def test_good(held): held({"feed", "etag"})
+
+def test_bad(held):
+    held(["etag"])
+    raise Violation("no", [("curl x", "HTTP/1.1 500")], ["feed"])
+""",
+    )
+    assert suite.run(BOTH_RULES, *TWO_PROCESSES).ret != 0
+    result = suite.result()
+    bad, good = result["tests"][:2]
+    assert (good["held"], good["broken"]) == (["etag", "feed"], [])
+    assert (bad["held"], bad["broken"]) == (["etag"], ["feed"])
+    assert bad["evidence"]["exchanges"] == [{"request": "curl x", "response": "HTTP/1.1 500"}]
+    assert result["rules"] == {"etag": "passed", "feed": "failed"}
 
 
 @pytest.mark.parametrize(
@@ -363,6 +393,8 @@ def test_a_failure_in_another_process_reads_like_a_bug_report(suite: Suite) -> N
     source = BOTH_RULES.replace("test_feed(api): pass", "test_feed(api): assert api.sign_up() == 1")
     red(suite.run(source, *TWO_PROCESSES), "The feed MUST tell of every write")
     red(suite.run(source, *TWO_PROCESSES), "the main server's log")
+    asked = suite.result()["tests"][1]["evidence"]["exchanges"]
+    assert [exchange["request"].rpartition("/")[2] for exchange in asked] == ["users"]
     assert suite.result()["rules"] == {"etag": "passed", "feed": "failed"}
 
 
@@ -371,10 +403,24 @@ def test_a_server_that_does_not_start_ends_every_process(suite: Suite) -> None:
     assert not suite.result("tiny-dies")["complete"]
 
 
-def test_a_process_that_breaks_down_is_red(suite: Suite) -> None:
-    source = BOTH_RULES.replace("test_feed(api): pass", "test_feed(): import os; os._exit(3)")
+def test_a_process_that_breaks_down_is_red_and_its_servers_end(suite: Suite) -> None:
+    source = BOTH_RULES.replace(
+        "test_feed(api): pass", "test_feed(server): import os; print(server.pid); os._exit(3)"
+    )
     red(suite.run(source, *TWO_PROCESSES, "--max-worker-restart=0"), "of the suite broke down")
     assert suite.result()["problems"]
+    logs = suite.results / "tiny.logs"
+    assert list(logs.glob("gw*-main.log"))
+    left = [process for process in psutil.process_iter() if writes_to(process, logs)]
+    assert left == []
+
+
+def writes_to(process: psutil.Process, logs: Path) -> bool:
+    """Tell whether a process has a log of this directory open."""
+    try:
+        return any(Path(file.path).parent == logs for file in process.open_files())
+    except psutil.Error:
+        return False
 
 
 def test_a_server_that_is_not_ours_is_tested_by_one_process(suite: Suite, tiny: Server) -> None:

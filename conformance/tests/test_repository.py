@@ -137,7 +137,7 @@ def test_serve_becomes_the_server_and_ends_with_it(root: Path, sent: signal.Sign
         assert process.stdout is not None
         seen = list(iter(process.stdout.readline, "listening\n"))
         process.send_signal(sent)
-        process.stdout.read()
+        process.communicate(timeout=20)
     assert "nothing to migrate\n" in seen
     assert process.returncode == -sent
 

@@ -71,7 +71,7 @@ MEDIA = (
     "multipart/form-data; boundary=x", "", ";", "application/json, text/plain",
     "application/json,application/json", "json", "*/*", "application/*", "application/problem+json",
     "application/jsonx", "application/json x", "é/json", "application/vnd.api+json",
-    "application/json;;", "application /json", "application/json\t",
+    "application/json;;", "application /json", "application/json\t", "\tapplication/json",
 )
 TEXTS: tuple[str | bytes, ...] = (
     "", " ", "\n", "null", "true", "0", '""', "[]", "{}", "{", "}", "[", "]", "{]", '"', "'a'",
@@ -147,12 +147,12 @@ TAGS_LISTED = (
     'W"{v}"', "x", '"a b", "{v}"', '"a,b", "{v}"', '"a\\", "{v}"', '"é", "{v}"', 'x, "{v}"',
     '"{v}" x', 'x"{v}"', '"{v}";q=1', '"0{v}"', '" {v}"', '"{v} "', "'{v}'", 'W/"0", W/"{v}"',
     '"{v}"\t,\t"0"', ',"{v}",', '"", "{v}"', "W/*", '"{v}""0"', '"0" "{v}"', '"0";"{v}"', "0, {v}",
-    'W/"{v}", "{v}"', '"\x7f","{v}"', '"<{v}>"',
+    '"{v}"\t', '\t"{v}" \t', '*\t', 'W/"{v}", "{v}"', '"\x7f","{v}"', '"<{v}>"',
 )
 REQUEST_IDS = (
     "a", "a" * 64, "a" * 65, "", " ", "a b", "a.b_c-D9", "é", "a,b", "a;b", "a\tb", '"a"',
-    "../../x", "-", ".", "00000000-0000-4000-8000-000000000000", "%41", "a/b", "{a}", "\x7f",
-    "a" * 300,
+    "a\t", "\ta", " a \t ", "../../x", "-", ".", "00000000-0000-4000-8000-000000000000", "%41",
+    "a/b", "{a}", "\x7f", "a" * 300,
 )
 IGNORED: tuple[Field, ...] = (
 

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from rosetta.client import Api
 from rosetta.feed import Feed, Message, Silence
 from rosetta.model import Event, Request, Resource, Subscription, numbered
+from rosetta.results import Held
 from suite.model.machines import run_machine
 from suite.model.world import TIMESTAMP, World
 
@@ -23,9 +24,11 @@ INDEX = st.integers(0, 3)
 SOCKETS = 4
 USERS = 2
 DELETED = 4401
+# Members of a message, and the rule that speaks of each.
+PARTED = {"id": "feed-order", "event": "feed", "resource_id": "feed", "data": "feed-data"}
 # The contract's second, and what a busy machine takes besides.
 PATIENCE = 3.0
-EXAMPLES = 45
+EXAMPLES = 30
 FIRST_ITEM = {"name": "Lamp", "price_cents": 1}
 
 
@@ -185,10 +188,10 @@ class FeedMachine(RuleBasedStateMachine):
         try:
             self.stack.enter_context(feed)
         except AssertionError as error:
-            raise self.world.broken(f"the feed was not opened: {error}") from None
+            raise self.world.broken(f"the feed was not opened: {error}", ["ws-handshake"]) from None
         start = newest if after is None else after
         if feed.ready != (ready := {"type": "ready", "after": start}):
-            raise self.world.broken(f"expected {ready}, got {feed.ready}")
+            raise self.world.broken(f"expected {ready}, got {feed.ready}", ["feed"])
         self.clients.append(Client(number, feed, user_id, Subscription(start)))
         self.world.clean = True
 
@@ -210,7 +213,7 @@ class FeedMachine(RuleBasedStateMachine):
         except Silence as silence:
             self.world.clean = False
             wanted = [shown(id_, event) for id_, event in due[len(messages) :]]
-            raise self.world.broken(f"{silence}; still due: {wanted}") from None
+            raise self.world.broken(f"{silence}; still due: {wanted}", ["feed"]) from None
         self.expect(client, messages, due)
 
     def pass_by(self, client: Client) -> None:
@@ -234,10 +237,11 @@ class FeedMachine(RuleBasedStateMachine):
         try:
             *events, got = client.feed.ask(command, PATIENCE)
         except Silence as silence:
-            raise self.world.broken(f"expected {answer}: {silence}") from None
+            raise self.world.broken(f"expected {answer}: {silence}", ["feed-commands"]) from None
         if got != answer:
-            raise self.world.broken(f"expected {answer}, got {got}")
+            raise self.world.broken(f"expected {answer}, got {got}", ["feed-commands"])
         self.world.clean = True
+        self.world.held.add("feed-commands")
         return events
 
     def expect(self, client: Client, messages: list[Message], due: list[tuple[int, Event]]) -> None:
@@ -246,7 +250,9 @@ class FeedMachine(RuleBasedStateMachine):
         times = [message.pop("occurred_at", None) for message in messages]
         if messages != expected or not all(map(TIMESTAMP.fullmatch, map(str, times))):
             self.world.clean = False
-            raise self.world.broken(f"expected {expected}, got {messages}, at {times}")
+            what = f"expected {expected}, got {messages}, at {times}"
+            raise self.world.broken(what, parted_rules(messages, expected))
+        self.world.held |= {rule for rule in PARTED.values() if due}
         if due:
             client.subscription.after = due[-1][0]
 
@@ -258,12 +264,25 @@ class FeedMachine(RuleBasedStateMachine):
         try:
             code = client.feed.close_code(PATIENCE)
         except Silence as silence:
-            raise self.world.broken(f"expected close code {DELETED}: {silence}") from None
+            raise self.world.broken(
+                f"expected close code {DELETED}: {silence}", ["ws-close"]
+            ) from None
         if code != DELETED:
-            raise self.world.broken(f"expected close code {DELETED}, got {code}")
+            raise self.world.broken(f"expected close code {DELETED}, got {code}", ["ws-close"])
         self.world.clean = True
+        self.world.held.add("ws-close")
         self.seen.append(client.subscription.after)
         self.close(client)
+
+
+def parted_rules(messages: list[Message], expected: list[Message]) -> list[str]:
+    """Return the rules that speak of where messages part from those expected."""
+    parted = [
+        rule
+        for member, rule in PARTED.items()
+        if [each.get(member) for each in messages] != [each.get(member) for each in expected]
+    ]
+    return parted or ["feed"]
 
 
 def shown(id_: int, event: Event) -> Message:
@@ -277,5 +296,9 @@ def shown(id_: int, event: Event) -> Message:
     }
 
 
-def test_any_interleaving_delivers_the_sequence_of_the_model(api: Api, seed: int) -> None:
-    run_machine(FeedMachine, World(api), seed, examples=EXAMPLES)
+def test_any_interleaving_delivers_the_sequence_of_the_model(
+    api: Api, seed: int, held: Held
+) -> None:
+    world = World(api)
+    run_machine(FeedMachine, world, seed, examples=EXAMPLES)
+    held(world.held)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import httpx
 
 from rosetta.client import MISSING, PASSWORD, Api, Violation, unique_email, violation
+from rosetta.compare import rules_held, rules_parted
+from rosetta.corpus import operation_of
 from rosetta.model import Answer, Implausible, Json, Made, Model, Request, Resource
 
 TIMESTAMP = re.compile(
@@ -40,6 +42,7 @@ class World:
         self.address = address  # makes e-mail addresses that no one has
         self.model = Model()
         self.script: list[str] = []
+        self.held: set[str] = set()  # the rules to which answers were held
         self.clean = True
 
     def begin(self) -> None:
@@ -60,8 +63,10 @@ class World:
         try:
             expected = self.model.answer(request, made_by(response))
         except Implausible as error:
-            raise self._violation(response, "a plausible value", error) from None
+            raise self._violation(response, "a plausible value", error, ["success"]) from None
         self._compare(request, response, expected)
+        operation = operation_of(request.method, request.path)
+        self.held |= rules_held(wanted_of(request, expected), operation)
         self.clean = True
         return expected
 
@@ -78,25 +83,32 @@ class World:
 
     def _compare(self, request: Request, response: httpx.Response, expected: Answer) -> None:
         __tracebackhide__ = True
+        operation = operation_of(request.method, request.path)
+        rules = rules_parted(wanted_of(request, expected), given_by(response), operation)
         if response.status_code != expected.status:
             got = f"status {response.status_code}"
-            raise self._violation(response, f"status {expected.status}", got)
+            raise self._violation(response, f"status {expected.status}", got, rules)
         fields = {name: response.headers[name] for name in COMPARED if name in response.headers}
         if fields != (wanted := fields_of(expected)):
-            raise self._violation(response, f"the header fields {wanted}", fields)
+            raise self._violation(response, f"the header fields {wanted}", fields, rules)
         if request.method == "HEAD" or expected.body is None:
             if response.content:
-                raise self._violation(response, "no body", response.content)
+                raise self._violation(response, "no body", response.content, ["head", "success"])
         elif (body := json_of(response)) != expected.body or not same_types(body, expected.body):
-            raise self._violation(response, json.dumps(expected.body), json.dumps(body))
+            raise self._violation(response, json.dumps(expected.body), json.dumps(body), rules)
 
-    def _violation(self, response: httpx.Response, expected: str, got: object) -> Violation:
-        return self.broken(str(violation(response, expected, got)))
+    def _violation(
+        self, response: httpx.Response, expected: str, got: object, rules: Iterable[str]
+    ) -> Violation:
+        found = violation(response, expected, got)
+        return self.broken(str(found), rules, found.exchanges)
 
-    def broken(self, what: str) -> Violation:
+    def broken(
+        self, what: str, rules: Iterable[str], exchanges: Iterable[tuple[str, str]] = ()
+    ) -> Violation:
         """Return the error to raise when a step went wrong: the script, and what was wrong."""
         steps = [f"{number}. {step}" for number, step in enumerate(self.script, 1)]
-        return Violation("\n".join([*steps, "", f"In the last step: {what}"]))
+        return Violation("\n".join([*steps, "", f"In the last step: {what}"]), exchanges, rules)
 
     # -- accounts
 
@@ -132,6 +144,23 @@ def made_by(response: httpx.Response) -> Made:
         token=token if isinstance(token, str) and token else None,
         life=life if type(life) is int and life > 0 else 3600,
     )
+
+
+def wanted_of(request: Request, answer: Answer) -> Json:
+    """Return an answer of the model in the form in which a replay compares them."""
+    body = None if request.method == "HEAD" else answer.body
+    return compared(answer.status, fields_of(answer), body)
+
+
+def given_by(response: httpx.Response) -> Json:
+    """Return a response in the form in which a replay compares them."""
+    return compared(response.status_code, response.headers, json_of(response))
+
+
+def compared(status: int, fields: Mapping[str, str], body: Json) -> Json:
+    """Return what is compared of an answer."""
+    headers = {name.lower(): fields[name] for name in COMPARED if name in fields}
+    return {"status": status, "headers": headers, **({} if body is None else {"body": body})}
 
 
 def fields_of(answer: Answer) -> Mapping[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ BODIES = SPEC.rules.sets["bodies"]
 SIGNED = (*SPEC.rules.sets["signed"], "watch_events")
 CHECKS = {check.check: check for check in SPEC.rules.precedence}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY")
+CAP = "connection-cap"  # has a server, and tests, of its own
 LIMIT = 65_536
 HANDSHAKE = {
     "Connection": "Upgrade",
@@ -85,6 +86,18 @@ def checks(operation: str) -> list[str]:
 def plain(*names: str) -> Faults:
     """Return the faults that fail these checks, each in its plain way."""
     return {name: WAYS.get(name, ("",))[0] for name in names}
+
+
+def in_tails(operation: str) -> Iterator[Faults]:
+    """Yield for each check its fault together with those of all later checks."""
+    made = [check for check in checks(operation) if check != CAP]
+    for start in range(len(made) - 2):
+        yield plain(*made[start:])
+
+
+def before_after(faults: Faults) -> str:
+    named = [f"{check} {way}".strip() for check, way in faults.items()]
+    return " before ".join(filter(None, [named[0], ", ".join(named[1:])]))
 
 
 def call(operation: str, scene: Scene, faults: Faults | None = None) -> Call:

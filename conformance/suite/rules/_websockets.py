@@ -5,15 +5,25 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from websockets.frames import Frame
 
-from rosetta.client import Account, Response, expect_problem, sign_token, violation
+from rosetta.client import (
+    Account,
+    Api,
+    Item,
+    Response,
+    expect,
+    expect_problem,
+    sign_token,
+    violation,
+)
 from rosetta.databases import PostgresDatabase, SqliteDatabase
+from rosetta.feed import Feed
 from rosetta.harness import Target
 from rosetta.raw import RawConnection, RawResponse
 
@@ -21,9 +31,12 @@ SOCKETS = ("/ws/echo", "/ws/events")
 UNKNOWN = 10**15  # the id of no user
 LIMIT = 65_536  # bytes of a message
 PLAIN = 'Bearer realm="api"'
+UPGRADE_REQUIRED = {"upgrade": "websocket"}
 INVALID_TOKEN = 'Bearer realm="api", error="invalid_token"'  # noqa: S105 - a challenge
 # Two UTF-16 units, four bytes in UTF-8, twelve characters as JSON escapes.
 ASTRAL = "\U0001f600"
+HEAVY = ASTRAL * 2000  # the longest description, 8,000 bytes at the least
+PROMPTLY = 2.0  # within which a 4401 must come
 
 # RFC 6455, section 1.3
 KEY, ACCEPT = "dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -120,11 +133,14 @@ def lists_upgrade(response: Response) -> bool:
 
 
 def write_events_past_the_server(
-    database: SqliteDatabase | PostgresDatabase, count: int = 1
+    database: SqliteDatabase | PostgresDatabase,
+    count: int = 1,
+    event: str = "user.deleted",
+    data: str | None = None,
 ) -> range:
     """Commit events in one transaction, as another implementation would; return their ids.
 
-    No wake-up comes with them. Each tells of a deletion of user UNKNOWN.
+    No wake-up comes with them. Each tells of user UNKNOWN; ``data`` is JSON.
     """
     mark = "?" if database.kind == "sqlite" else "%s"
     insert = f"INSERT INTO events VALUES ({', '.join([mark] * 5)})"  # noqa: S608 - no input
@@ -138,7 +154,7 @@ def write_events_past_the_server(
         row: Any = cursor.fetchone()
         last_id: int = row["last_id"] if isinstance(row, dict) else row[0]
         ids = range(last_id - count + 1, last_id + 1)
-        cursor.executemany(insert, [(n, "user.deleted", UNKNOWN, None, moment) for n in ids])
+        cursor.executemany(insert, [(n, event, UNKNOWN, data, moment) for n in ids])
     return ids
 
 
@@ -156,6 +172,30 @@ def of_frame(frame: Frame) -> Message:
     """Return the message in a text frame."""
     message: Message = json.loads(bytes(frame.data))
     return message
+
+
+def rename(api: Api, owner: Account | str, item: Item, name: str = "Lantern") -> dict[str, Any]:
+    """Write an item once; return it as answered."""
+    answer = expect(api.patch(item.path, token=owner, json={"name": name}), 200)
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def told(message: Message) -> tuple[str, int, Any]:
+    """Return what an event says, without its id and time; it must have no other member."""
+    assert set(message) == {"type", "id", "event", "resource_id", "data", "occurred_at"}, message
+    assert message["type"] == "event", message
+    return message["event"], message["resource_id"], message["data"]
+
+
+@contextmanager
+def closing_at(at: float, *feeds: Feed) -> Iterator[None]:
+    """Expect each feed to close with 4401 within two seconds of ``at``, and not before."""
+    yield
+    for feed in feeds:
+        left = at + PROMPTLY - time.time()
+        assert feed.close_code(timeout=max(left, 0.01)) == 4401
+        assert time.time() >= at, "closed too early"
 
 
 def _compared(response: Response) -> dict[str, str]:

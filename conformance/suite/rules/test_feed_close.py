@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 
 import jwt
 import pytest
@@ -13,14 +13,16 @@ from websockets.frames import Opcode
 
 from rosetta.client import Account, Api, Item, expect
 from rosetta.feed import Feed, RawWebSocket, Socket
-from rosetta.fleet import Launch
-from rosetta.harness import Server, Target
-from suite.rules._websockets import ASTRAL, LIMIT, SOCKETS, forge
+from rosetta.harness import Target
+from suite.rules._websockets import (
+    ASTRAL,
+    LIMIT,
+    SOCKETS,
+    closing_at,
+    forge,
+)
 
 pytestmark = pytest.mark.rule("ws-close")
-
-STOPPING = (1001, 1012)
-PROMPTLY = 2.0  # within which a 4401 must come
 
 
 @pytest.fixture(scope="module")
@@ -210,16 +212,6 @@ def test_a_clients_close_is_answered_with_a_close(raw_socket: RawWebSocket, code
 # -- the token's end
 
 
-@contextmanager
-def closing_at(at: float, *feeds: Feed) -> Iterator[None]:
-    """Expect each feed to close with 4401 within two seconds of ``at``, and not before."""
-    yield
-    for feed in feeds:
-        left = at + PROMPTLY - time.time()
-        assert feed.close_code(timeout=max(left, 0.01)) == 4401
-        assert time.time() >= at, "closed too early"
-
-
 def test_a_feed_ends_when_its_token_does_busy_or_idle(
     server: Target, api: Api, ada: Account, lamp: Item, secret_key: str
 ) -> None:
@@ -246,13 +238,6 @@ def keep_writing(api: Api, owner: Account, item: Item, stop: threading.Event) ->
     """Write about twenty events a second."""
     while not stop.wait(0.05):
         expect(api.patch(item.path, token=owner, json={"name": "Busy"}), 200)
-
-
-def test_an_issued_token_ends_its_feed_too(limits_server: Server, limits_api: Api) -> None:
-    token = limits_api.sign_up().token  # lives three seconds
-    exp: int = jwt.decode(token, options={"verify_signature": False})["exp"]
-    with Feed(limits_server, token=token) as feed, closing_at(exp, feed):
-        assert feed.settled() == []
 
 
 @pytest.mark.rule("user-deletion")
@@ -302,31 +287,3 @@ def test_a_deleted_users_replay_is_told_to_the_end(server: Target, api: Api) -> 
             events = feed.take(32)
     assert [event["event"] for event in events[-2:]] == ["item.deleted", "user.deleted"]
     assert [event["data"]["price_cents"] for event in events[:30]] == list(range(30))
-
-
-# -- the server's end
-
-
-@pytest.mark.rule("shutdown", "echo")
-def test_a_stopping_server_closes_its_sockets_and_ends_within_five_seconds(
-    launch: Launch, client: Callable[[Target], Api]
-) -> None:
-    server = launch(workers=None)
-    api = client(server)
-    owner = api.sign_up()
-    item = api.create_item(owner)
-    with ExitStack() as stack:
-        sockets: list[Socket] = [stack.enter_context(Socket(server)) for _ in range(3)]
-        sockets += [stack.enter_context(Feed(server, token=owner.token)) for _ in range(3)]
-        mute = stack.enter_context(RawWebSocket(server, "/ws/events", token=owner.token))
-        # Reads nothing: there is an event it has not taken yet when the server stops.
-        deaf = RawWebSocket(server, "/ws/events", token=owner.token, receive_buffer=4096)
-        stack.enter_context(deaf)
-        for _ in range(40):
-            body = {"description": ASTRAL * 2000}
-            expect(api.patch(item.path, token=owner, json=body), 200)
-        exit_ = server.stop()
-        codes = [*(socket.close_code() for socket in sockets), mute.close_code()]
-    assert [code in STOPPING for code in codes] == [True] * 7, codes
-    assert exit_.seconds <= 5
-    assert exit_.code in (0, -15)  # by itself, or of the signal; not killed

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
-import socket
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -33,7 +29,7 @@ from rosetta.client import (
 )
 from rosetta.databases import PostgresDatabase, SqliteDatabase
 from rosetta.feed import Feed, Socket
-from rosetta.fleet import SECRET_KEY, Fleet, Launch
+from rosetta.fleet import SECRET_KEY, Fleet
 from rosetta.harness import (
     Server,
     ServerError,
@@ -43,26 +39,18 @@ from rosetta.harness import (
     server_environment,
     spawn,
 )
+from suite.rules._concurrently import eventually
 
 Scratch = SqliteDatabase | PostgresDatabase
 Client = Callable[[Target], Api]
 JSON = ("Content-Type", "application/json")
 LOG_DEADLINE = 3.0
-STOP_SECONDS = 5.0
 
 
 @pytest.fixture(scope="module")
 def account(api: Api) -> Account:
     """An account that no test changes."""
     return api.sign_up()
-
-
-def eventually(found: Callable[[], bool], seconds: float) -> bool:
-    """Tell whether a condition that announces itself nowhere holds within so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not (holds := found()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return holds
 
 
 # -- health
@@ -79,47 +67,33 @@ def test_a_probe_answers_without_a_token(api: Api, path: str, status: str) -> No
     expect(api.get(path, params={"format": "html"}, headers={"Accept": "text/html"}), 200)
 
 
-@pytest.mark.rule("liveness", "readiness", "migrations", "unhandled")
-def test_a_server_never_migrates_and_is_alive_and_ready_all_the_same(
-    launch: Launch, client: Client, account: Account
-) -> None:
-    server = launch(migrated=False)
-    api = client(server)
-    expect(api.get("/healthz"), 200)
-    expect(api.get("/readyz"), 200)
-    expect_problem(api.get("/users", token=account), "internal-error")
-    fields = {"email": unique_email(), "name": "Ada", "password": "12345678"}
-    expect_problem(api.post("/users", json=fields), "internal-error")
-    assert isinstance(server.database, Scratch)
-    assert tables(server.database) == {}
-    assert eventually(lambda: "Traceback (most recent call last)" in log_of(server), LOG_DEADLINE)
-    expect(api.get("/readyz"), 200)
-
-
 # -- configuration
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """An environment under which a start is refused; the log must name one of the variables."""
+    """An environment under which a start is refused; the log must name each of the variables."""
 
     variables: tuple[str, ...]
     environment: Mapping[str, str | None]
     workers: int = 1
 
 
-# Each costs a start: what only pydantic or its like reads shares one.
-UNREADABLE = {"WS_MAX_CONNECTIONS": "many", "WS_QUEUE_EVENTS": "1.5", "PORT": "http"}
+# Each costs a start: what can be told at once shares one.
+UNREADABLE = {
+    "DATABASE_URL": "nosuch://localhost/x",
+    "REDIS_URL": "http://127.0.0.1/0",
+    "TOKEN_TTL_SECONDS": "soon",
+    "WS_MAX_CONNECTIONS": "many",
+    "WS_QUEUE_EVENTS": "1.5",
+}
 REFUSALS = {
     "no key in production": Refusal(("SECRET_KEY",), {"APP_ENV": "production", "SECRET_KEY": None}),
     "31 bytes of key in production": Refusal(
         ("SECRET_KEY",), {"APP_ENV": "production", "SECRET_KEY": "0123456789abcdef0123456789abcde"}
     ),
-    "workers without Redis": Refusal(("WORKERS",), {"REDIS_URL": None}, workers=2),
-    "a life that is no number": Refusal(("TOKEN_TTL_SECONDS",), {"TOKEN_TTL_SECONDS": "soon"}),
-    "an unknown database": Refusal(("DATABASE_URL",), {"DATABASE_URL": "nosuch://localhost/x"}),
-    "a Redis of another scheme": Refusal(("REDIS_URL",), {"REDIS_URL": "http://127.0.0.1/0"}),
-    "other values that cannot be read": Refusal(tuple(UNREADABLE), UNREADABLE),
+    "several workers without Redis": Refusal(("WORKERS", "REDIS_URL"), {"REDIS_URL": None}, 2),
+    "values that cannot be read": Refusal(tuple(UNREADABLE), UNREADABLE),
 }
 
 
@@ -129,13 +103,9 @@ def refused(fleet: Fleet) -> Iterator[Mapping[str, tuple[int, str]]]:
     database = fleet.database()
     servers = {}
     for name, refusal in REFUSALS.items():
-        variables = dict(refusal.environment)
-        port = variables.pop("PORT", None)
-        server = fleet.server(
-            "refused", database=database, workers=refusal.workers, environment=variables
+        servers[name] = fleet.server(
+            "refused", database=database, workers=refusal.workers, environment=refusal.environment
         )
-        server.environment |= {"PORT": port} if port else {}
-        servers[name] = server
 
     def end(server: Server) -> tuple[int, str]:
         server.spawn()
@@ -154,12 +124,13 @@ def refused(fleet: Fleet) -> Iterator[Mapping[str, tuple[int, str]]]:
 @pytest.mark.controlled
 @pytest.mark.rule("configuration", "secret-key", "workers")
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_start_is_refused_with_a_line_that_names_the_variable(
+def test_a_start_is_refused_and_the_log_names_each_variable(
     refused: Mapping[str, tuple[int, str]], name: str
 ) -> None:
     code, log = refused[name]
     assert code > 0, f"exit code {code}\n{log}"
-    assert any(variable in log for variable in REFUSALS[name].variables), log
+    unnamed = [variable for variable in REFUSALS[name].variables if variable not in log]
+    assert unnamed == [], log
 
 
 SHORT_LIFE = 7
@@ -366,64 +337,6 @@ def test_no_secret_is_logged_at_any_level(neighbour: Server, beside: Api, accoun
     for secret in [*passwords, made.token.split(".")[2], description, SECRET_KEY]:
         told = [line for line in log.splitlines() if secret in line]
         assert told == [], f"{secret} in the log"
-
-
-# -- stopping
-
-
-@pytest.mark.rule("shutdown", "secret-key")
-def test_a_stop_finishes_the_requests_in_flight_and_takes_no_new_ones(launch: Launch) -> None:
-    """The body of a request is half sent when SIGTERM comes, and the rest when it has worked."""
-    sixteen_letters = "\N{LATIN SMALL LETTER E WITH ACUTE}" * 16
-    server = launch(environment={"APP_ENV": "production", "SECRET_KEY": sixteen_letters})
-    fields = {"email": unique_email(), "name": "Ada", "password": "12345678"}
-    body = json.dumps(fields).encode()
-    length = ("Content-Length", str(len(body)))
-    with raw.RawConnection(server) as busy, raw.RawConnection(server) as idle:
-        expect(idle.request("GET", "/readyz"), 200)
-        head = raw.build("POST", "/users", [JSON, length], host=f"{server.host}:{server.port}")
-        busy.send(head + body[:20])
-        # The server has read the half when it has answered connections that came later.
-        for _ in range(3):
-            expect(raw.send(server, "GET", "/healthz"), 200)
-        begin = time.monotonic()
-        os.kill(server.pid, signal.SIGTERM)
-        assert eventually(lambda: not answers(server), STOP_SECONDS / 2), "takes new connections"
-        busy.send(body[20:])
-        created = expect(busy.read("POST"), 201)
-    server.wait(STOP_SECONDS - (time.monotonic() - begin))
-    assert isinstance(server.database, Scratch)
-    rows = server.database.rows("SELECT id FROM users WHERE email = ?", [fields["email"]])
-    assert rows == [{"id": created.json()["id"]}]
-
-
-def answers(server: Server) -> bool:
-    """Tell whether a new connection is taken and answered."""
-    try:
-        with socket.create_connection((server.host, server.port), 0.3) as connection:
-            connection.sendall(raw.build("GET", "/healthz"))
-            return connection.recv(1) != b""
-    except OSError:
-        return False
-
-
-@pytest.mark.rule("shutdown")
-def test_idle_connections_and_sockets_do_not_hold_up_a_stop(launch: Launch, client: Client) -> None:
-    server = launch()
-    account = client(server).sign_up()
-    with (
-        raw.RawConnection(server) as idle,
-        raw.RawConnection(server) as silent,
-        Feed(server, token=account.token) as feed,
-        Socket(server, "/ws/echo") as echo,
-    ):
-        expect(idle.request("GET", "/healthz"), 200)
-        silent.send(b"GET /healthz HTTP/1.1\r\n")
-        begin = time.monotonic()
-        os.kill(server.pid, signal.SIGTERM)
-        assert feed.close_code(STOP_SECONDS) in (1001, 1012)
-        assert echo.close_code(STOP_SECONDS) in (1001, 1012)
-        server.wait(STOP_SECONDS - (time.monotonic() - begin))
 
 
 # -- storage
@@ -664,67 +577,3 @@ def test_a_refused_write_leaves_no_event(api: Api, account: Account, database: S
     expect(api.get(made.path, token=account), 200)
     assert len(events_of(database, "item", made.id)) == 1
     assert database.rows("SELECT last_id FROM event_counter") == [before]
-
-
-@pytest.mark.rule("storage", "feed", "unhandled")
-def test_a_write_whose_event_cannot_be_written_is_undone(launch: Launch, client: Client) -> None:
-    server = launch()
-    api = client(server)
-    account = api.sign_up()
-    made = api.create_item(account)
-    database = server.database
-    assert isinstance(database, Scratch)
-    (before,) = database.rows("SELECT last_id FROM event_counter")
-    database.rows("ALTER TABLE events RENAME TO events_elsewhere")
-    item = {"name": "Lamp", "price_cents": 1, "tags": ["a"]}
-    user = {"email": unique_email(), "name": "Ada", "password": "12345678"}
-    undone = [
-        api.post("/items", token=account, json=item),
-        api.patch(made.path, token=account, json={"tags": ["b"]}),
-        api.delete(made.path, token=account),
-        api.post("/users", json=user),
-        api.delete(account.path, token=account),
-    ]
-    for response in undone:
-        expect_problem(response, "internal-error")
-    database.rows("ALTER TABLE events_elsewhere RENAME TO events")
-    page = expect(api.get("/items", token=account), 200).json()
-    assert page["data"] == [made.body]
-    page = expect(api.get("/users", token=account), 200).json()
-    assert page["data"] == [account.body]
-    assert database.rows("SELECT last_id FROM event_counter") == [before]
-    api.create_item(account)
-    (event,) = database.rows("SELECT max(id) AS id FROM events")
-    assert event["id"] == before["last_id"] + 1
-
-
-# How a database refuses the event of a user's deletion, and no other.
-REFUSING = {
-    "sqlite": """CREATE TRIGGER kept BEFORE INSERT ON events WHEN NEW.event = 'user.deleted'
-                 BEGIN SELECT RAISE(ABORT, 'kept'); END""",
-    "postgresql": "ALTER TABLE events ADD CONSTRAINT kept CHECK (event <> 'user.deleted')",
-}
-REFUSING_NO_MORE = {
-    "sqlite": "DROP TRIGGER kept",
-    "postgresql": "ALTER TABLE events DROP CONSTRAINT kept",
-}
-
-
-@pytest.mark.rule("user-deletion", "storage")
-def test_a_user_and_its_items_are_deleted_together_or_not_at_all(
-    launch: Launch, client: Client
-) -> None:
-    server = launch()
-    api = client(server)
-    account = api.sign_up()
-    items = [api.create_item(account) for _ in range(2)]
-    database = server.database
-    assert isinstance(database, Scratch)
-    before = database.rows("SELECT last_id FROM event_counter")
-    database.rows(REFUSING[database.kind])
-    expect_problem(api.delete(account.path, token=account), "internal-error")
-    page = expect(api.get("/items", token=account), 200).json()
-    assert page["data"] == [item.body for item in items]
-    assert database.rows("SELECT last_id FROM event_counter") == before
-    database.rows(REFUSING_NO_MORE[database.kind])
-    expect(api.delete(account.path, token=account), 204)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -13,29 +12,28 @@ import httpx
 import pytest
 
 from rosetta import raw
-from rosetta.client import Account, Api, expect, expect_header, expect_problem, unique_email
-from rosetta.feed import Feed, Socket
-from rosetta.fleet import LIMITS, Fleet
-from rosetta.harness import Server, Target
+from rosetta.client import Api, expect, expect_header, expect_problem, unique_email
+from rosetta.feed import Feed
+from rosetta.harness import Target
 from suite.rules._operations import (
+    CAP,
     CHECKS,
-    HANDSHAKE,
     OPERATIONS,
     WAYS,
     Call,
     Faults,
     Scene,
+    before_after,
     call,
     checks,
+    in_tails,
     make_scene,
     members,
-    plain,
 )
 
 pytestmark = pytest.mark.rule("precedence")
 
-CAP = "connection-cap"  # has servers, and tests, of its own
-SAFE = {"GET", "HEAD"}
+WRITES = [name for name, operation in OPERATIONS.items() if operation.method != "GET"]
 
 
 def in_pairs(operation: str) -> Iterator[Faults]:
@@ -44,13 +42,6 @@ def in_pairs(operation: str) -> Iterator[Faults]:
         for way in WAYS.get(earlier, ("",)):
             for other_way in WAYS.get(later, ("",)):
                 yield {earlier: way, later: other_way}
-
-
-def in_tails(operation: str) -> Iterator[Faults]:
-    """Yield for each check its fault together with those of all later checks."""
-    made = [check for check in checks(operation) if check != CAP]
-    for start in range(len(made) - 2):
-        yield plain(*made[start:])
 
 
 def alone(operation: str) -> Iterator[Faults]:
@@ -69,56 +60,26 @@ def rows(*tables: Callable[[str], Iterable[Faults]]) -> list[Any]:
     ]
 
 
-def before_after(faults: Faults) -> str:
-    named = [f"{check} {way}".strip() for check, way in faults.items()]
-    return " before ".join(filter(None, [named[0], ", ".join(named[1:])]))
-
-
 @pytest.fixture(scope="module")
 def scene(api: Api) -> Scene:
     return make_scene(api)
 
 
-class Watch:
-    """Remembers what there is, to tell whether a request changed it."""
-
-    def __init__(self, api: Api, scene: Scene) -> None:
-        self._api = api
-        self._token = scene.owner.token
-        users = f"/users?limit=100&after={scene.owner.id - 1}"
-        self._lists = {
-            "/users": [users],
-            "/items": [f"/items?limit=100&owner_id={one.id}" for one in (scene.owner, scene.other)],
-        }
-        self._seen = {start: self._look(start) for start in self._lists}
-
-    def assert_unchanged(self, path: str) -> None:
-        """Fail if the users or items, whichever the path is about, are not what they were."""
-        start = "/users" if path.startswith("/users") else "/items"
-        before, self._seen[start] = self._seen[start], self._look(start)
-        assert self._seen[start] == before, f"a refused request to {path} changed something"
-
-    def _look(self, start: str) -> list[Any]:
-        answers = (self._api.get(path, token=self._token) for path in self._lists[start])
-        return [expect(answer, 200).json() for answer in answers]
-
-
-@pytest.fixture(scope="module")
-def watch(api: Api, scene: Scene) -> Watch:
-    return Watch(api, scene)
+def everything(api: Api, scene: Scene) -> list[Any]:
+    """Return the users and items that a call could have changed, or made."""
+    owners = (scene.owner.id, scene.other.id)
+    paths = [f"/users?limit=100&after={min(owners) - 1}"]
+    paths += [f"/items?limit=100&owner_id={number}" for number in owners]
+    return [expect(api.get(path, token=scene.owner), 200).json() for path in paths]
 
 
 @pytest.mark.parametrize(("operation", "faults"), rows(in_pairs, in_tails, alone))
-def test_the_first_of_several_faults_answers_and_nothing_changes(
-    api: Api, scene: Scene, watch: Watch, operation: str, faults: Faults
+def test_the_first_of_several_faults_answers(
+    api: Api, scene: Scene, operation: str, faults: Faults
 ) -> None:
-    broken = call(operation, scene, faults)
-
-    response = broken.send(api)
+    response = call(operation, scene, faults).send(api)
 
     expect_refusal(response, next(iter(faults)), faults)
-    if broken.method not in SAFE:
-        watch.assert_unchanged(broken.path)
 
 
 def expect_refusal(response: httpx.Response, check: str, faults: Faults) -> None:
@@ -140,13 +101,15 @@ def test_a_password_sent_with_a_failing_precondition_is_not_taken(api: Api, scen
     api.log_in(scene.owner)
 
 
-def test_a_refused_request_writes_no_event(api: Api, server: Target, scene: Scene) -> None:
+def test_a_refused_request_changes_nothing_and_writes_no_event(
+    api: Api, server: Target, scene: Scene
+) -> None:
+    before = everything(api, scene)
     with Feed(server, token=scene.owner.token) as feed:
-        for operation in OPERATIONS:
+        for operation in WRITES:
             for faults in (*in_pairs(operation), *in_tails(operation), *alone(operation)):
-                broken = call(operation, scene, faults)
-                if broken.method not in SAFE:
-                    broken.send(api)
+                call(operation, scene, faults).send(api)
+            assert everything(api, scene) == before, f"a refused {operation} changed something"
         marker = api.create_item(scene.other)
 
         events = feed.until(
@@ -156,78 +119,6 @@ def test_a_refused_request_writes_no_event(api: Api, server: Target, scene: Scen
         )
 
     assert [(event["event"], event["resource_id"]) for event in events[:-1]] == []
-
-
-# -- the connection cap comes last
-
-
-@pytest.fixture(scope="module")
-def house(limits_server: Server, fleet: Fleet) -> Iterator[Server]:
-    """Return a server of one worker with small limits: the cap is a worker's."""
-    if limits_server.environment["WORKERS"] == "1":
-        yield limits_server
-        return
-    own = fleet.server("house", workers=1, environment=dict(LIMITS))
-    own.start()
-    yield own
-    fleet.discard([own])
-
-
-@pytest.fixture(scope="module")
-def house_account(house: Server) -> Account:
-    with Api(house) as api:
-        return api.sign_up()
-
-
-@pytest.fixture
-def house_api(house: Server, client: Callable[[Target], Api]) -> Api:
-    return client(house)
-
-
-@pytest.fixture
-def full_house(house: Server) -> Iterator[Server]:
-    """Take every place that the server has."""
-    with ExitStack() as stack:
-        for _ in range(int(LIMITS["WS_MAX_CONNECTIONS"])):
-            stack.enter_context(Socket(house))
-        yield house
-
-
-@pytest.mark.parametrize(
-    ("operation", "faults"),
-    [
-        pytest.param(operation, faults, id=f"{operation}: {before_after({**faults, CAP: ''})}")
-        for operation in ("echo", "watch_events")
-        for faults in [*in_tails(operation), *(plain(one) for one in checks(operation)[:-1])]
-    ],
-)
-def test_every_other_check_of_a_handshake_comes_before_the_connection_cap(
-    house_api: Api,
-    house_account: Account,
-    full_house: Server,
-    scene: Scene,
-    operation: str,
-    faults: Faults,
-) -> None:
-    owner = replace(house_account, token=house_api.log_in(house_account))
-
-    response = call(operation, replace(scene, owner=owner), faults).send(house_api)
-
-    expect_problem(response, CHECKS[next(iter(faults))].slug)
-    assert full_house.running
-
-
-@pytest.mark.parametrize("path", ["/ws/echo", "/ws/events"])
-def test_a_handshake_without_fault_meets_the_connection_cap(
-    house_api: Api, house_account: Account, full_house: Server, path: str
-) -> None:
-    token = house_api.log_in(house_account)
-
-    response = house_api.get(path, token=token, headers=HANDSHAKE)
-
-    expect_problem(response, "unavailable")
-    expect_header(response, "Retry-After", "1")
-    assert full_house.running
 
 
 # -- what vanishes while a request runs

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
 
 import pytest
 
 from rosetta import raw
 from rosetta.client import Account, Api, expect, violation
-from rosetta.feed import Feed, HandshakeRefused, Socket, refused
-from rosetta.harness import Server, Target
+from rosetta.feed import Feed, HandshakeRefused, Socket
+from rosetta.harness import Target
 from suite.rules._websockets import (
     INVALID_TOKEN,
     PLAIN,
     SOCKETS,
+    UPGRADE_REQUIRED,
     expect_headers,
     expect_open,
     expect_refusal,
@@ -26,9 +25,7 @@ from suite.rules._websockets import (
 
 pytestmark = pytest.mark.rule("ws-handshake")
 
-UPGRADE_REQUIRED = {"upgrade": "websocket"}
 PROTOCOL = "Sec-WebSocket-Protocol"
-CAP = 3  # of the server with small limits
 
 
 @pytest.fixture(scope="module")
@@ -213,6 +210,9 @@ def test_a_valid_token_changes_nothing_about_a_missing_upgrade(api: Api, ada: Ac
         pytest.param(
             [("Upgrade", "websocket"), ("Connection", "keep-alive, Upgrade")], id="listed"
         ),
+        pytest.param(
+            [("Upgrade", "\twebsocket\t"), ("Connection", " \tUpgrade \t ")], id="white space"
+        ),
     ],
 )
 def test_the_fields_that_ask_for_the_upgrade_are_read_in_any_case_and_as_lists(
@@ -302,96 +302,6 @@ def test_a_refused_handshake_carries_the_ordinary_headers(server: Target) -> Non
     expect_refusal(refusal, "unauthorized", fields=challenge, request_id="x" * 64)
     with pytest.raises(HandshakeRefused):  # a real client can read it too
         Feed(server).__enter__()
-
-
-# -- the cap
-
-
-@pytest.fixture
-def capped(limits_server: Server, launch: Callable[..., Server]) -> Server:
-    """Return a server of one worker with three sockets: the cap is a worker's."""
-    if limits_server.environment["WORKERS"] == "1":
-        return limits_server
-    return launch(environment={"WS_MAX_CONNECTIONS": str(CAP)})
-
-
-@pytest.fixture
-def token(capped: Server, client: Callable[[Target], Api], secret_key: str) -> str:
-    return forge(secret_key, client(capped).sign_up())
-
-
-def open_when_free(stack: ExitStack, target: Target, path: str, token: str) -> Socket:
-    """Open a socket for as long as the stack; a place must become free within a second."""
-    deadline = time.monotonic() + 1
-    while True:
-        try:
-            return stack.enter_context(Socket(target, path, token=token))
-        except HandshakeRefused as refusal:
-            if refusal.response.status_code != 503 or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)  # there is nothing to wait on: only the server knows
-
-
-def expect_full(target: Target, token: str) -> None:
-    __tracebackhide__ = True
-    for path in SOCKETS:
-        refusal = refused(target, path, token=token)
-        expect_refusal(refusal, "unavailable", fields={"retry-after": "1"})
-
-
-def end_by_a_binary_message(feed: Socket) -> None:
-    feed.send(b"binary")
-    assert feed.close_code() == 1003
-
-
-@pytest.mark.rule("problem", "headers-closed")
-def test_over_the_cap_both_sockets_are_refused_until_one_has_ended(
-    capped: Server, token: str
-) -> None:
-    with ExitStack() as stack:
-        paths = ("/ws/echo", "/ws/events", "/ws/echo")
-        sockets = [open_when_free(stack, capped, path, token) for path in paths]
-        expect_full(capped, token)
-        ends: list[Callable[[Socket], None]] = [
-            lambda socket: socket.connection.close(),
-            end_by_a_binary_message,
-            lambda socket: socket.drop(),
-        ]
-        for socket, end, path in zip(sockets, ends, reversed(paths), strict=True):
-            end(socket)
-            open_when_free(stack, capped, path, token)
-            expect_full(capped, token)
-
-
-@pytest.mark.rule("precedence", "liveness", "readiness")
-def test_the_cap_is_checked_last_and_bars_no_request(
-    capped: Server, token: str, client: Callable[[Target], Api]
-) -> None:
-    with ExitStack() as stack:
-        for _ in range(CAP):
-            open_when_free(stack, capped, "/ws/echo", token)
-        expect_full(capped, token)
-        expect_refusal(refused(capped, "/ws/other"), "not-found")
-        refusal = refused(capped, "/ws/events")
-        expect_refusal(refusal, "unauthorized", fields={"www-authenticate": PLAIN})
-        refusal = refused(capped, "/ws/events?after=x", token=token)
-        expect_refusal(refusal, "validation", errors=[("query", "/after", "type")])
-        plain = client(capped).get("/ws/echo")
-        expect_refusal(plain, "upgrade-required", fields=UPGRADE_REQUIRED)
-        for path in ("/users/me", "/healthz", "/readyz"):
-            expect(client(capped).get(path, token=token), 200)
-
-
-def test_what_is_refused_takes_no_place(capped: Server, token: str) -> None:
-    for path in ("/ws/other", "/ws/events?after=x", "/ws/events?after=-1", "/ws/echo/"):
-        assert refused(capped, path, token=token).status_code in (404, 422)
-    for _ in range(CAP):
-        assert shake(capped, "/ws/events").status == 401
-        assert raw.send(capped, "GET", "/ws/echo").status == 426
-    with ExitStack() as stack:
-        for _ in range(CAP):
-            open_when_free(stack, capped, "/ws/events", token)
-        expect_full(capped, token)
 
 
 @pytest.mark.rule("echo")

@@ -27,13 +27,6 @@ MOST_TRIES = 60  # at reaching every worker: the kernel chooses who accepts
 LATEST = 6.0  # seconds for an event whose wake-up is lost: they look every five
 
 
-def test_several_workers_without_redis_refuse_to_start(launch: Callable[..., Server]) -> None:
-    server = launch(start=False, workers=2, environment={"REDIS_URL": None})
-    server.spawn()
-    assert server.wait(10) != 0
-    assert "REDIS_URL" in server.log_tail()
-
-
 # -- who serves a connection
 
 

@@ -1,0 +1,135 @@
+"""Runs that are not all the same are found, and are red; so is what is always red."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rosetta import documents, stability
+from rosetta.manifest import ROOT, ManifestError, discover
+from rosetta.results import RunResult
+from tests import samples
+
+Change = Callable[[RunResult], object]
+NAME = next(iter(discover()))
+
+
+def steady(name: str, _: int) -> RunResult | None:
+    return samples.run(name)
+
+
+def third(change: Change) -> stability.Run:
+    """Return a fake whose third run is changed."""
+
+    def run(name: str, number: int) -> RunResult | None:
+        made = samples.run(name)
+        if number == 3:
+            change(made)
+        return made
+
+    return run
+
+
+def test_runs_that_are_the_same_are_stable() -> None:
+    found = stability.repeat(steady, ["tiny"], 3)["tiny"]
+    assert stability.stable(found)
+    assert found == {
+        "tests": 3,
+        "verdicts": [[], [], []],
+        "seconds": [3.0, 3.0, 3.0],
+        "differing": [],
+    }
+
+
+def fail(run: RunResult) -> None:
+    run.tests[2].outcome = "failed"
+
+
+@pytest.mark.parametrize(
+    ("change", "outcomes"),
+    [
+        (fail, ["passed", "passed", "failed", "passed"]),
+        (lambda r: r.tests.pop(2), ["passed", "passed", "missing", "passed"]),
+    ],
+)
+def test_a_test_that_differs_once_is_named(change: Change, outcomes: list[str]) -> None:
+    found = stability.repeat(third(change), ["tiny"], 4)["tiny"]
+    assert found["differing"] == [{"nodeid": "model", "outcomes": outcomes}]
+    assert not stability.stable(found)
+
+
+def test_a_verdict_that_differs_once_is_not_stable() -> None:
+    found = stability.repeat(third(lambda r: r.problems.append("x")), ["tiny"], 3)["tiny"]
+    assert found["verdicts"] == [[], [], ["x"]]
+    assert not stability.stable(found)
+
+
+def test_a_run_without_a_result_is_not_stable() -> None:
+    def run(name: str, number: int) -> RunResult | None:
+        return samples.run(name) if number == 1 else None
+
+    found = stability.repeat(run, ["tiny"], 2)["tiny"]
+    assert found["verdicts"] == [[], ["no result"]]
+    assert not stability.stable(found)
+
+
+# -- the command, on a fake
+
+
+def command(monkeypatch: pytest.MonkeyPatch, results: Path, run: stability.Run, *words: str) -> int:
+    monkeypatch.setattr(stability, "run_in", lambda *_: run)
+    return stability.main([*words, "--results", str(results), "--", "suite"])
+
+
+def test_the_result_is_written_and_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, tmp_path, steady, "2", NAME) == 0
+    written = documents.read(tmp_path / "stability.json")
+    assert (written["runs"], list(written["implementations"])) == (2, [NAME])
+    out = capsys.readouterr().out.splitlines()
+    assert out == [
+        f"{NAME}, 1 of 2: green, 3 tests",
+        f"{NAME}, 2 of 2: green, 3 tests",
+        f"GREEN: 2 runs of {NAME}, stable",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("run", "told"),
+    [
+        (third(fail), f"{NAME}: model: passed, passed, failed"),
+        (lambda *_: None, f"{NAME}: 3 of 3 runs were red"),
+    ],
+)
+def test_whatever_is_not_always_green_is_red(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    run: stability.Run,
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert command(monkeypatch, tmp_path, run, NAME, "3") == 1
+    out = capsys.readouterr().out
+    assert told in out
+    assert out.splitlines()[-1].startswith(f"RED: 3 runs of {NAME}, ")
+
+
+def test_ten_runs_of_all_are_the_default() -> None:
+    assert stability.chosen([]) == (10, list(discover()))
+    assert stability.chosen(["3"])[0] == 3
+
+
+@pytest.mark.parametrize("words", [["nope"], ["2", "3"], ["0"]])
+def test_words_that_mean_nothing_are_refused(words: list[str]) -> None:
+    with pytest.raises(ManifestError):
+        stability.chosen(words)
+
+
+def test_a_run_is_one_of_pytest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT / "conformance")
+    run = stability.run_in(tmp_path, ["suite/rules/test_routing.py", "--collect-only"])
+    assert run(NAME, 1) is None  # nothing was run
+    assert "test_routing.py" in (tmp_path / NAME / "1" / "said.txt").read_text()
