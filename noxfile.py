@@ -1,4 +1,4 @@
-"""Every verb of the repository. ``nox`` alone proves all implementations on SQLite."""
+"""Every verb of the repository. ``nox`` alone proves all implementations, and that they agree."""
 
 from __future__ import annotations
 
@@ -78,8 +78,20 @@ def conformance(session: nox.Session, implementation: str) -> None:
 
 
 @nox.session
+def replay(session: nox.Session) -> None:
+    """Send the corpus to every implementation, or to those named, and compare every answer."""
+    if "url" in started():
+        session.skip("a server elsewhere is compared with none")
+    # Beside other sessions, what was passed is for the conformance.
+    arguments = database_of(session.posargs) if started() else session.posargs
+    started().append("replay")
+    install_suite(session)
+    run_patiently(session, "rosetta.replay", *arguments, "--run-id", run_id())
+
+
+@nox.session
 def verdict(session: nox.Session) -> None:
-    """Print what the runs found: green only if every rule passed at every implementation."""
+    """Write results/results.json and print it: green only if all that was begun is proof."""
     install_suite(session)
     session.chdir(CONFORMANCE)
     of_this_run = ["--run", run_id(), "--expect", *started()] if started() else []
@@ -94,17 +106,20 @@ def record(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
-def replay(session: nox.Session) -> None:
-    """Send the corpus to every implementation, or to those named, and compare every answer."""
+def relay(session: nox.Session) -> None:
+    """Hand the models of layer 3 round all implementations on one PostgreSQL database."""
+    started().append("relay")
     install_suite(session)
-    run_patiently(session, "rosetta.replay", *session.posargs)
+    run_patiently(session, "rosetta.relay", *session.posargs, "--run-id", run_id())
 
 
 @nox.session(default=False)
-def relay(session: nox.Session) -> None:
-    """Hand the models of layer 3 round all implementations on one PostgreSQL database."""
+def stability(session: nox.Session) -> None:
+    """Run the conformance again and again: nox -s stability -- [N] [NAME …]; N is 10."""
+    started().append("stability")
     install_suite(session)
-    run_patiently(session, "rosetta.relay", *session.posargs)
+    own = (*session.posargs, "--run-id", run_id())
+    run_patiently(session, "rosetta.stability", *own, "--", "suite", *PARALLEL)
 
 
 @nox.session(default=False)
@@ -113,7 +128,8 @@ def tests(session: nox.Session, project: str) -> None:
     """Run the suite's own unit tests, or an implementation's in its own test client."""
     if project == "suite":
         install_suite(session)
-        run_patiently(session, "pytest", *session.posargs)
+        parallel = () if session.posargs else PARALLEL
+        run_patiently(session, "pytest", *parallel, *session.posargs)
         return
     folder = ROOT / "impl" / project
     session.install("--require-hashes", "-r", str(folder / "requirements-dev.txt"))
@@ -170,8 +186,9 @@ def copies(session: nox.Session, implementation: str) -> None:
 @nox.session(default=False)
 def faults(session: nox.Session) -> None:
     """Plant faults that the suite must catch: nox -s faults -- [ID …] [--rule ID] [--layers …]."""
+    started().append("faults")
     install_suite(session)
-    run_patiently(session, "rosetta.faults", *session.posargs)
+    run_patiently(session, "rosetta.faults", *session.posargs, "--run-id", run_id())
 
 
 @nox.session(default=False)
@@ -210,6 +227,16 @@ def names_tests(arguments: list[str]) -> bool:
     return any(
         argument.split("=")[0] in selecting or argument[:2] in selecting for argument in arguments
     )
+
+
+def database_of(arguments: list[str]) -> list[str]:
+    """Return what arguments say of the database, and nothing else."""
+    for place, argument in enumerate(arguments):
+        if argument == "--database":
+            return arguments[place : place + 2]
+        if argument.startswith("--database="):
+            return [argument]
+    return []
 
 
 def run_patiently(session: nox.Session, module: str, *arguments: str) -> None:
