@@ -207,6 +207,18 @@ FAULTS = (
         ),
     ),
     fault(
+        "chunked-in-lower-case-alone",
+        "size",
+        "Transfer-Encoding: Chunked is refused, chunked is not.",
+        (
+            VALIDATION,
+            "    if (request.content_length or 0) > MAX_BODY_BYTES:\n",
+            '    if request.headers.get("Transfer-Encoding", "chunked") != "chunked":\n'
+            '        raise Problem("malformed-json")\n'
+            "    if (request.content_length or 0) > MAX_BODY_BYTES:\n",
+        ),
+    ),
+    fault(
         "size-in-characters",
         "size",
         "The size counts characters.",

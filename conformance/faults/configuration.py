@@ -101,6 +101,43 @@ FAULTS = (
         (GUNICORN, "graceful_timeout = 3 ", "graceful_timeout = 8 "),
     ),
     fault(
+        "stop-waits-for-silence",
+        "shutdown",
+        "A stop waits until no client has asked for half a second.",
+        (
+            GUNICORN,
+            "        super().handle_exit(sig, frame)\n",
+            "        threading.Thread(target=self._exit_when_silent, args=(sig, frame)).start()\n\n"
+            "    def _exit_when_silent(self, sig: int, frame: FrameType | None) -> None:\n"
+            '        time = __import__("time")\n'
+            "        count = -1\n"
+            "        while count != self.asked:\n"
+            "            count = self.asked\n"
+            "            time.sleep(0.5)\n"
+            "        super().handle_exit(sig, frame)\n\n"
+            "    asked = 0\n\n"
+            "    def finish_request(self, conn, fs):\n"
+            "        self.asked += 1\n"
+            "        super().finish_request(conn, fs)\n",
+        ),
+        (GUNICORN, "graceful_timeout = 3 ", "graceful_timeout = 8 "),
+    ),
+    fault(
+        "early-stop-is-lost",
+        "shutdown",
+        "A SIGTERM in the first two seconds is lost.",
+        (
+            GUNICORN,
+            "control_socket_disable = True\n",
+            "control_socket_disable = True\n\n\n"
+            "def when_ready(arbiter):\n"
+            '    signal, born = __import__("signal"), (now := __import__("time").monotonic)()\n'
+            "    stop = signal.getsignal(signal.SIGTERM)\n"
+            "    late = lambda *args: now() - born > 2 and stop(*args)\n"
+            "    signal.signal(signal.SIGTERM, late)\n\n\n",
+        ),
+    ),
+    fault(
         "logged-id-is-the-clients",
         "access-log",
         "The log has the id that was sent, whatever the answer says.",

@@ -421,6 +421,12 @@ FAULTS = (
         (FEED, "                self.end(CLOSE_TOO_SLOW)\n", "                pass\n"),
     ),
     fault(
+        "commands-pile-up",
+        "feed-cost",
+        "What a client says is taken in however many answers it has not read.",
+        (FEED, "PENDING_COMMANDS = 16\n", "PENDING_COMMANDS = 16_000_000\n"),
+    ),
+    fault(
         "wake-up-must-be-empty",
         "feed-cost",
         "A wake-up that holds something is passed over.",

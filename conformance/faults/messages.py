@@ -102,6 +102,23 @@ FAULTS = (
         (MESSAGES, "{1,64}", "{1,65}"),
     ),
     fault(
+        "tab-belongs-to-the-field",
+        "request-id",
+        "A tab behind a field is kept as a part of it.",
+        (
+            "gunicorn.conf.py",
+            "class Worker(ThreadWorker):\n",
+            'requests = __import__("gunicorn.http.message").http.message.Request\n'
+            "parse_headers = requests.parse_headers\n\n\n"
+            "def keep_tabs(request, data, *args, **named):\n"
+            '    data = __import__("re").sub(rb"\\t(?=\\r\\n|\\Z)", b"\\xff", data)\n'
+            "    fields = parse_headers(request, data, *args, **named)\n"
+            '    return [(name, value.replace("\\xff", "\\t")) for name, value in fields]\n\n\n'
+            "requests.parse_headers = keep_tabs\n\n\n"
+            "class Worker(ThreadWorker):\n",
+        ),
+    ),
+    fault(
         "request-id-lowered",
         "request-id",
         "A client's id comes back in lower case.",
