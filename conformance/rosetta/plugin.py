@@ -25,7 +25,7 @@ from rosetta.fleet import LIMITS, SECRET_KEY, Fleet, Launch
 from rosetta.harness import Server, Target
 from rosetta.manifest import ROOT, Implementation, ManifestError, find
 from rosetta.results import Held, RunResult, now
-from rosetta.spec import Rules
+from rosetta.spec import Rules, read_yaml
 from rosetta.venvs import VenvError
 from rosetta.worker import WORKER, Plan, Worker
 
@@ -197,7 +197,7 @@ def rule_texts(root: Path = ROOT) -> dict[str, str]:
     """Return the text of each rule of spec/rules.yaml by its id; raise UsageError."""
     path = root / "spec" / "rules.yaml"
     try:
-        found = Rules(yaml.safe_load(path.read_text(encoding="utf-8"))).rules
+        found = Rules(read_yaml(path)).rules
     except (OSError, yaml.YAMLError, LookupError, TypeError) as error:
         raise pytest.UsageError(f"{path} cannot be read: {error!r}") from None
     return {rule.id: rule.text.strip() for rule in found.values()}

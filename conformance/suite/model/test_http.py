@@ -28,7 +28,7 @@ from suite.model.world import UNKNOWN, World
 
 OTHER_PASSWORD = "staple battery horse correct"  # noqa: S105 - of accounts that live as long as a run
 
-EXAMPLES = 40
+EXAMPLES = 25
 FIRST_ITEM = {"name": "Lamp", "price_cents": 1, "description": "Brass", "tags": ["b", "a"]}
 
 

@@ -24,13 +24,13 @@ from rosetta.feed import Feed, RawWebSocket, Socket
 from rosetta.fleet import Fleet, Launch
 from rosetta.harness import Server, Target
 from suite.rules._concurrently import at_once, eventually
-from suite.rules._websockets import HEAVY, Message, ids_of, rename, without_gap
+from suite.rules._websockets import HEAVY, LEEWAY, Message, ids_of, rename, without_gap
 
 Client = Callable[[Target], Api]
 Scratch = SqliteDatabase | PostgresDatabase
 Changes = Mapping[str, Sequence[str]]  # statements by kind of database
 JSON = ("Content-Type", "application/json")
-STOP_SECONDS = 5.0
+STOP_SECONDS = 5.0 + LEEWAY
 STOPPING = (1001, 1012)
 BY_ITSELF = (0, -signal.SIGTERM)  # or of the signal; not killed
 

@@ -32,6 +32,7 @@ from suite.rules._operations import (
     plain,
 )
 from suite.rules._websockets import (
+    AT_ONCE,
     HEAVY,
     PLAIN,
     SOCKETS,
@@ -250,7 +251,7 @@ def test_a_client_that_is_too_slow_is_closed_holds_up_nobody_and_can_resume(
         written = []
         for number in range(90):
             describe(limits_api, token, item, number)
-            written.append(reader.next(timeout=1))
+            written.append(reader.next(AT_ONCE))
         seen, code = read_events(slow)
     assert code == 4408
     assert without_gap(reader.ready["after"] + 1, seen)
