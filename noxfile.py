@@ -61,8 +61,8 @@ def started() -> list[str]:
 def conformance(session: nox.Session, implementation: str) -> None:
     """Hold one implementation, or with --base-url any server, to the contract."""
     arguments = list(session.posargs)
-    if any(argument.split("=")[0] == "--impl" for argument in arguments):
-        session.error('name the implementation as in nox -s "conformance(flask)", without --impl')
+    if any(word in manifests() or word.split("=")[0] == "--impl" for word in arguments):
+        session.error('name the implementation as in nox -s "conformance(flask)"')
     url = any(argument.split("=")[0] == "--base-url" for argument in arguments)
     if url and started():
         session.skip("one run with --base-url is enough")

@@ -24,6 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from faults import FAULTS, IMPLEMENTATION
 from rosetta import documents, results, spec
@@ -31,6 +32,7 @@ from rosetta.databases import SqliteDatabase
 from rosetta.documents import DocumentError
 from rosetta.fleet import Fleet
 from rosetta.harness import ServerError
+from rosetta.judge import closing
 from rosetta.manifest import ROOT, Implementation, ManifestError, find
 from rosetta.matrix import LAYERS, Finding, Matrix, Trial, conclude, document, show
 from rosetta.mutants import Fault, FaultError
@@ -58,7 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made = results.provenance("faults", options.run_id, begin)
     write(matrix, bench.implementation, options.results, made)
     conclude(matrix, console)
-    return 0 if matrix.green else 1
+    green, line = closing(documents.read(options.results / results.MATRIX))
+    console.print(Text(line, style="bold green" if green else "bold red"), soft_wrap=True)
+    return 0 if green else 1
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

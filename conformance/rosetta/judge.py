@@ -159,6 +159,19 @@ JUDGES = {
 # -- in words
 
 
+def closing(part: Json) -> tuple[bool, str]:
+    """Return whether nothing but its being partial speaks against one document, and its last line.
+
+    For what a session of its own says at its end; the summary's verdict is of all together.
+    """
+    kind, partial = part["kind"], part.get("partial", "")
+    words = WORDS[kind](part)
+    reasons = JUDGES[kind]({"runs": [], kind: part})
+    if red := [reason for reason in reasons if reason != f"is partial: {partial}"]:
+        return False, f"RED: {words}: {'; '.join(red)}"
+    return True, f"PARTIAL: {words}: {partial}" if partial else f"GREEN: {words}"
+
+
 def verdict_of(document: Json) -> dict[str, Json]:
     """Return the verdict on a summary, as the summary holds it."""
     reasons = judge(document)
@@ -189,9 +202,9 @@ def replay_in_words(replay: Json) -> str:
     """Return what a replay found in one line."""
     groups = len(replay["groups"])
     alike = "identical" if groups == 1 else f"{len(replay['differences'])} not answered alike"
-    return (
-        f"{requests_of(replay)} requests, {len(replay['implementations'])} implementations, {alike}"
-    )
+    messages = sum(part["messages"] for part in replay["corpus"].values())
+    sent = f"{requests_of(replay)} requests, {messages} feed messages"
+    return f"{sent}, {len(replay['implementations'])} implementations, {alike}"
 
 
 def relay_in_words(relay: Json) -> str:

@@ -102,11 +102,6 @@ class Matrix:
         return [trial for trial in self.trials if trial.outcome != "caught"]
 
     @property
-    def green(self) -> bool:
-        """Whether every fault was caught, by tests that pass without one."""
-        return bool(self.trials) and not self.lost and not self.failing
-
-    @property
     def partial(self) -> bool:
         """Whether some fault was not tried at its own rule."""
         return not all("rules" in trial.findings for trial in self.trials)
@@ -202,7 +197,7 @@ def show(trial: Trial, console: Console) -> None:
 
 
 def conclude(matrix: Matrix, console: Console) -> None:
-    """Print what was not caught first, then the closing line."""
+    """Print what was not caught, and which tests fail for no reason."""
     for trial in matrix.lost:
         fault = trial.fault
         line = f"{trial.outcome.upper()}: {fault.id} (rule {fault.rule}): {fault.wrong}"
@@ -210,7 +205,3 @@ def conclude(matrix: Matrix, console: Console) -> None:
     for test in matrix.failing:
         line = f"FAILS WITHOUT A FAULT, TOO: {test}"
         console.print(Text(line, style="bold red"), soft_wrap=True)
-    word, style = ("GREEN", "bold green") if matrix.green else ("RED", "bold red")
-    caught = len(matrix.trials) - len(matrix.lost)
-    line = f"{word}: {caught} of {len(matrix.trials)} faults caught"
-    console.print(Text(line, style=style))

@@ -28,6 +28,7 @@ from rosetta.client import Account, Api, expect
 from rosetta.feed import Feed, HandshakeRefused, Silence
 from rosetta.fleet import Fleet, start_together
 from rosetta.harness import Server, ServerError, Target
+from rosetta.judge import closing
 from rosetta.manifest import ROOT, Implementation, ManifestError, discover
 from rosetta.results import now, provenance, tested
 from rosetta.venvs import VenvError, environment_of
@@ -203,16 +204,12 @@ def tell(result: dict[str, Any], directory: Path) -> int:
     """Write results/relay.json, print the closing line, return the exit code."""
     green = not result["problem"] and result["requests"] > 0
     verdict = {"verdict": "interchangeable" if green else "different"}
-    documents.write(result | verdict, directory / "relay.json")
-    if not green:
-        print(f"{result['problem']}\nRED: the relay was broken off", file=sys.stderr)
-        return 1
-    names = ", ".join(result["implementations"])
-    print(
-        f"GREEN: {result['requests']} requests handed round {names} on one database "
-        f"in {result['seconds']:.0f} s, as the model says"
-    )
-    return 0
+    path = documents.write(result | verdict, directory / "relay.json")
+    if result["problem"]:
+        print(result["problem"], file=sys.stderr)
+    green, line = closing(documents.read(path))
+    print(line, file=sys.stdout if green else sys.stderr)
+    return 0 if green else 1
 
 
 if __name__ == "__main__":

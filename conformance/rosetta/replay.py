@@ -25,6 +25,7 @@ from rosetta.compare import Difference, agreeing, differences, in_words, operati
 from rosetta.corpus import CorpusError, Line, Recording
 from rosetta.fleet import SECRET_KEY, Fleet
 from rosetta.harness import ServerError
+from rosetta.judge import closing
 from rosetta.manifest import ROOT, Implementation, ManifestError, discover
 from rosetta.minimise import minimised
 from rosetta.normal import OPEN, Normal
@@ -68,11 +69,6 @@ class Report:
     def requests(self) -> int:
         """How many requests each implementation was sent."""
         return sum(recording.requests for recording in self.recordings)
-
-    @property
-    def messages(self) -> int:
-        """How many websocket messages each should have sent."""
-        return sum(recording.messages for recording in self.recordings)
 
     @property
     def lines(self) -> int:
@@ -268,7 +264,7 @@ def parting(fleets: Sequence[Fleet], until: float) -> Callable[[Sequence[Line]],
 
 
 def tell(report: Report) -> None:
-    """Print what was found, and the closing line."""
+    """Print what was found."""
     for each in report.replayed:
         print(pace(each, report.requests))
     first = first_of_each(report.found)
@@ -282,7 +278,6 @@ def tell(report: Report) -> None:
             print(f"  {count} lines: {' | '.join(', '.join(names) for names in groups)}")
     for problem in report.problems:
         print(problem)
-    print(closing(report))
 
 
 def pace(replayed: Replayed, requests: int) -> str:
@@ -294,15 +289,6 @@ def pace(replayed: Replayed, requests: int) -> str:
         f"of that the client's own work {replayed.client_seconds:.1f} s, "
         f"{requests / replayed.client_seconds:.0f} requests/s"
     )
-
-
-def closing(report: Report) -> str:
-    """Return the one line of verdict."""
-    size = f"{report.requests} requests, {report.messages} feed messages"
-    names = f"{len(report.replayed)} implementations"
-    if report.green:
-        return f"GREEN: {size}, {names}, identical"
-    return f"RED: {size}, {names}: {len(report.found)} differences, {len(report.problems)} problems"
 
 
 def describe(report: Report, place: int) -> list[str]:
@@ -414,7 +400,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         add_scripts(report, chosen, options.database, logs)
         documents.write(head | as_json(report, chosen, options.database), path)
     tell(report)
-    return 0 if report.green else 1
+    green, line = closing(documents.read(path))
+    print(line)
+    return 0 if green else 1
 
 
 def _parser() -> argparse.ArgumentParser:

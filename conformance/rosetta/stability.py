@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rosetta import databases, documents
-from rosetta.judge import run_faults, stability_faults, stability_in_words
+from rosetta.judge import closing, run_faults
 from rosetta.manifest import ROOT, ManifestError, discover
 from rosetta.results import RunResult, now, provenance
 
@@ -75,11 +75,9 @@ def tell(document: Json) -> bool:
     for name, found in document["implementations"].items():
         for test in found["differing"][:SHOWN]:
             print(f"{name}: {test['nodeid']}: {', '.join(test['outcomes'])}")
-    faults = stability_faults({"stability": document})
-    for fault in faults:
-        print(fault)
-    print(f"{'RED' if faults else 'GREEN'}: {stability_in_words(document)}")
-    return not faults
+    green, line = closing(document)
+    print(line)
+    return green
 
 
 # -- real runs

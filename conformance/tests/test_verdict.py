@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from rosetta import documents, summary, verdict
-from rosetta.judge import judge, verdict_of
+from rosetta.judge import closing, judge, verdict_of
 from rosetta.results import RunResult, TestResult
 from rosetta.spec import load
 from tests import samples
@@ -204,8 +204,8 @@ def both() -> list[Any]:
 def test_identical_answers_are_told_in_one_line(tmp_path: Path, capsys: Capture) -> None:
     assert verdict.main(only(written(tmp_path, *both()), "one", "two", "replay")) == 0
     out = capsys.readouterr().out.splitlines()
-    assert out[-2] == "replay: 10 requests, 2 implementations, identical"
-    assert out[-1].endswith("(6 tests passed); 10 requests, 2 implementations, identical")
+    assert out[-2] == "replay: 10 requests, 4 feed messages, 2 implementations, identical"
+    assert out[-1].endswith("(6 tests passed); 10 requests, 4 feed messages, 2 implementations, identical")
 
 
 def test_a_missing_replay_is_red_where_one_was_begun(tmp_path: Path, capsys: Capture) -> None:
@@ -283,11 +283,43 @@ def test_all_parts_are_told(tmp_path: Path, capsys: Capture) -> None:
     parts = [*both(), samples.relay("one", "two"), samples.faults(), samples.stability()]
     assert verdict.main(only(written(tmp_path, *parts))) == 0
     assert capsys.readouterr().out.splitlines()[-5:-1] == [
-        "replay: 10 requests, 2 implementations, identical",
+        "replay: 10 requests, 4 feed messages, 2 implementations, identical",
         "relay: 8 requests handed round 2 implementations on one database, interchangeable",
         "faults: 1 of 1 faults, of 1 rules, caught",
         "stability: 2 runs of tiny, stable",
     ]
+
+
+@pytest.mark.parametrize(
+    ("part", "green", "line"),
+    [
+        (
+            samples.replay("one", "two"),
+            True,
+            "GREEN: 10 requests, 4 feed messages, 2 implementations, identical",
+        ),
+        (samples.faults(), True, "GREEN: 1 of 1 faults, of 1 rules, caught"),
+        (
+            samples.faults() | {"partial": "1 of 9 faults, by rules"},
+            True,
+            "PARTIAL: 1 of 1 faults, of 1 rules, caught: 1 of 9 faults, by rules",
+        ),
+        (
+            samples.faults() | {"partial": "none", "faults": []},
+            False,
+            "RED: 0 of 0 faults, of 0 rules, caught: no fault was tried",
+        ),
+        (
+            samples.relay("one", "two") | {"verdict": "different", "problem": "x\ny"},
+            False,
+            "RED: 8 requests handed round 2 implementations on one database, different: x",
+        ),
+    ],
+)
+def test_a_session_of_its_own_ends_with_the_verdict_on_its_document(
+    part: Json, green: bool, line: str
+) -> None:
+    assert closing(part) == (green, line)
 
 
 # -- rule x implementation x layer
