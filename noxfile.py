@@ -61,7 +61,8 @@ def started() -> list[str]:
 def conformance(session: nox.Session, implementation: str) -> None:
     """Hold one implementation, or with --base-url any server, to the contract."""
     arguments = list(session.posargs)
-    if any(word in manifests() or word.split("=")[0] == "--impl" for word in arguments):
+    words = [word for before, word in zip(["", *arguments], arguments) if before[:1] != "-"]
+    if any(word in manifests() for word in words) or "--impl" in " ".join(arguments):
         session.error('name the implementation as in nox -s "conformance(flask)"')
     url = any(argument.split("=")[0] == "--base-url" for argument in arguments)
     if url and started():
