@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import sys
 import uuid
@@ -61,7 +62,7 @@ def started() -> list[str]:
 def conformance(session: nox.Session, implementation: str) -> None:
     """Hold one implementation, or with --base-url any server, to the contract."""
     arguments = list(session.posargs)
-    words = [word for before, word in zip(["", *arguments], arguments) if before[:1] != "-"]
+    words = [word for before, word in itertools.pairwise(["", *arguments]) if before[:1] != "-"]
     if any(word in manifests() for word in words) or "--impl" in " ".join(arguments):
         session.error('name the implementation as in nox -s "conformance(flask)"')
     url = any(argument.split("=")[0] == "--base-url" for argument in arguments)
