@@ -205,7 +205,7 @@ def test_identical_answers_are_told_in_one_line(tmp_path: Path, capsys: Capture)
     assert verdict.main(only(written(tmp_path, *both()), "one", "two", "replay")) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[-2] == "replay: 10 requests, 4 feed messages, 2 implementations, identical"
-    assert out[-1].endswith("(6 tests passed); 10 requests, 4 feed messages, 2 implementations, identical")
+    assert out[-1].endswith(f"(6 tests passed); {out[-2].removeprefix('replay: ')}")
 
 
 def test_a_missing_replay_is_red_where_one_was_begun(tmp_path: Path, capsys: Capture) -> None:

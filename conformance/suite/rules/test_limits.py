@@ -87,8 +87,8 @@ def capped_api(capped: Server, client: Callable[[Target], Api]) -> Api:
 
 
 def open_when_free(stack: ExitStack, target: Target, path: str, token: str) -> Socket:
-    """Open a socket for as long as the stack; a place must become free within a second."""
-    deadline = time.monotonic() + 1
+    """Open a socket for as long as the stack; a place must become free at once."""
+    deadline = time.monotonic() + AT_ONCE
     while True:
         try:
             return stack.enter_context(Socket(target, path, token=token))

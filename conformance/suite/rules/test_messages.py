@@ -805,7 +805,7 @@ def expect_unready_in_time(api: Api) -> None:
 
     expect_problem(response, "unavailable")
     expect_header(response, "Retry-After", "1")
-    assert seconds < 3, f"/readyz took {seconds:.2f} s"
+    assert seconds < 3.9, f"/readyz took {seconds:.2f} s"  # a machine may stand still
 
 
 @pytest.mark.rule("unavailable", "configuration")
