@@ -50,8 +50,8 @@ PLACES = (
     ("user", re.compile(rb"(?<=[?&])owner_id=([1-9][0-9]{0,17})(?=[& ])")),
     ("after", re.compile(rb"(?<=[?&])after=([1-9][0-9]{0,17})(?=[& ])")),
     ("host", re.compile(rb"\r\nHost:[ \t]*([^\r\n]*)", re.IGNORECASE)),
-    ("token", re.compile(rb"\r\nAuthorization:[ \t]*\S+ +([^\s,]+)", re.IGNORECASE)),
-    ("token", re.compile(rb"\r\nSec-WebSocket-Protocol:[ \t]*bearer,[ \t]*([^\s,]+)", re.I)),
+    # RFC 7515, section 3.1, wherever a field has it: alone, behind any scheme, or twice.
+    ("token", re.compile(rb"(?<=[\s,])([\w-]+\.[\w-]+\.[\w-]+)(?=[\s,]|\Z)")),
 )
 
 
@@ -125,7 +125,8 @@ class Scribe:
         kind, member = made
         self._born[kind] += 1
         symbol = Symbol(kind, self._born[kind])
-        self._symbols[kind, str(json.loads(response.content)[member])] = symbol
+        # Two tokens of one second are the same text: it goes by the name of the first.
+        self._symbols.setdefault((kind, str(json.loads(response.content)[member])), symbol)
         return symbol
 
 

@@ -24,13 +24,12 @@ from rosetta.feed import Feed, RawWebSocket, Socket
 from rosetta.fleet import Fleet, Launch
 from rosetta.harness import Server, Target
 from suite.rules._concurrently import at_once, eventually
-from suite.rules._websockets import HEAVY, LEEWAY, Message, ids_of, rename, without_gap
+from suite.rules._websockets import HEAVY, STOPPED, Message, ids_of, rename, without_gap
 
 Client = Callable[[Target], Api]
 Scratch = SqliteDatabase | PostgresDatabase
 Changes = Mapping[str, Sequence[str]]  # statements by kind of database
 JSON = ("Content-Type", "application/json")
-STOP_SECONDS = 5.0 + LEEWAY
 STOPPING = (1001, 1012)
 BY_ITSELF = (0, -signal.SIGTERM)  # or of the signal; not killed
 
@@ -379,11 +378,11 @@ def test_a_stop_finishes_requests_closes_sockets_and_ends_within_five_seconds(
             expect(raw.send(own, "GET", "/healthz"), 200)
         begin = time.monotonic()
         os.kill(own.pid, signal.SIGTERM)
-        assert eventually(lambda: not answers(own), STOP_SECONDS / 2), "takes new connections"
+        assert eventually(lambda: not answers(own), STOPPED / 2), "takes new connections"
         busy.send(body[20:])
         created = expect(busy.read("POST"), 201)
-        codes = [each.close_code(STOP_SECONDS) for each in sockets]
-        code = own.wait(STOP_SECONDS - (time.monotonic() - begin))
+        codes = [each.close_code(STOPPED) for each in sockets]
+        code = own.wait(STOPPED - (time.monotonic() - begin))
     assert [code in STOPPING for code in codes] == [True] * 7, codes
     assert code in BY_ITSELF
     assert isinstance(own.database, Scratch)
@@ -426,8 +425,8 @@ def test_a_client_that_asks_on_and_on_does_not_hold_up_a_stop(own: Server) -> No
         begin = time.monotonic()
         os.kill(own.pid, signal.SIGTERM)
         with pytest.raises((OSError, raw.RawError)) as ended:
-            ask_on_and_on(busy, STOP_SECONDS)
-        own.wait(STOP_SECONDS - (time.monotonic() - begin))
+            ask_on_and_on(busy, STOPPED)
+        own.wait(STOPPED - (time.monotonic() - begin))
     if isinstance(ended.value, raw.RawError):
         assert str(ended.value).endswith("so far b''"), "an answer is cut off"
 
@@ -444,5 +443,5 @@ def test_a_stop_right_after_the_first_answer_is_obeyed(stoppable: Server) -> Non
     """Whatever a server still prepares when it has become healthy does not swallow the signal."""
     stoppable.restart()
     exit_ = stoppable.stop()
-    assert exit_.seconds <= STOP_SECONDS
+    assert exit_.seconds <= STOPPED
     assert exit_.code in BY_ITSELF
