@@ -50,8 +50,8 @@ PLACES = (
     ("user", re.compile(rb"(?<=[?&])owner_id=([1-9][0-9]{0,17})(?=[& ])")),
     ("after", re.compile(rb"(?<=[?&])after=([1-9][0-9]{0,17})(?=[& ])")),
     ("host", re.compile(rb"\r\nHost:[ \t]*([^\r\n]*)", re.IGNORECASE)),
-    # RFC 7515, section 3.1, wherever a field has it: alone, behind any scheme, or twice.
-    ("token", re.compile(rb"(?<=[\s,])([\w-]+\.[\w-]+\.[\w-]+)(?=[\s,]|\Z)")),
+    # RFC 7515, section 3.1, wherever it stands: alone, twice, in quotes, or with more behind it.
+    ("token", re.compile(rb"(eyJ[\w-]+\.[\w-]+\.[\w-]+)")),
 )
 
 

@@ -64,7 +64,7 @@ class Service(Model):
             return Answer(200, PROBES[path])
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         with self.changed:
-            answer = self.answer(request, Made(now=now, token=f"{uuid4().hex}.{uuid4().hex}.x"))
+            answer = self.answer(request, Made(now=now, token=f"eyJ{uuid4().hex}.{uuid4().hex}.x"))
             self.changed.notify_all()
         return answer
 

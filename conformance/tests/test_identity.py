@@ -9,10 +9,11 @@ from email.message import Message
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
 from rosetta import corpus
-from rosetta.client import PASSWORD, Api
+from rosetta.client import PASSWORD, Api, sign_token
 from rosetta.compare import Difference, Group, agreeing, differences, grouped, rules_held
 from rosetta.corpus import CorpusError, Frame, Line, Recording, Symbol
 from rosetta.feed import Feed, Socket
@@ -22,12 +23,12 @@ from rosetta.minimise import changing, minimised
 from rosetta.model import Answer, Request
 from rosetta.normal import Normal
 from rosetta.player import Player
-from rosetta.raw import build
+from rosetta.raw import RawResponse, build
 from rosetta.record import PARTS, RecordError, check, record
 from rosetta.relay import Relay, choose, tell
 from rosetta.replay import Replayed, Report, compare, describe, pace, steps
 from rosetta.results import now, provenance
-from rosetta.tap import implementation_defined
+from rosetta.tap import Scribe, implementation_defined
 from suite.identity.by_hand import some
 from tests import faults, samples
 from tests.reference import Reference, Service
@@ -129,6 +130,32 @@ def test_a_recording_names_what_the_server_made_by_symbols(lines: list[Line]) ->
 def test_two_recordings_are_the_same_bytes(lines: list[Line]) -> None:
     assert corpus.dump(recorded(story).lines) == corpus.dump(lines)
     assert corpus.dump(recorded(story, FirstIdsTaken, OtherLabels).lines) == corpus.dump(lines)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("{0}", "<signed 1>"),
+        ("Bearer {0}", "<signed 1>"),
+        ("Bearer {0}.", "<signed 1>."),
+        ("Bearer {0}=", "<signed 1>="),
+        ("Bearer x{0}", "x<signed 1>"),
+        ('Bearer "{0}"', '"<signed 1>"'),
+        ("Bearer {0} {0}", "<signed 1> <signed 1>"),
+        ("Bearer {1}", "<token 1>"),
+        ("Bearer {0}y", "{0}y"),
+    ],
+)
+def test_a_token_is_named_wherever_it_stands(sent: str, kept: str) -> None:
+    """So it is as young in a replay as it was when recorded, and only its form is wrong."""
+    signed, issued = sign_token(7, KEY), jwt.encode({"sub": "7"}, KEY)
+    scribe = Scribe("tokens", KEY)
+    for path, made in [("/users", {"id": 7}), ("/tokens", {"access_token": issued})]:
+        content = json.dumps(made).encode()
+        answer = RawResponse(201, "Created", (), content, b"", Target("http://127.0.0.1:1"))
+        scribe.exchange(build("POST", path), answer, 0)
+    head = build("GET", "/users/me", [("Authorization", sent.format(signed, issued))])
+    assert f"{kept.format(signed)}\r\n" in corpus.shown(scribe.pieces(head))
 
 
 def test_the_engine_is_recorded_alike_twice() -> None:
