@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import signal
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, TextIO
 
 import psutil
 import pytest
@@ -104,21 +106,42 @@ class Controller:
 
 @dataclass(eq=False)
 class Template:
-    """The hooks that migrate one SQLite database for all workers of pytest-xdist."""
+    """The hooks that migrate one SQLite database for all workers of pytest-xdist.
+
+    It is migrated while the workers still collect. A file that is locked until then names it, or
+    nothing: without one a worker migrates, and fails, by itself.
+    """
 
     fleet: Fleet
+    _thread: Thread | None = None
+
+    @property
+    def _place(self) -> Path:
+        return self.fleet.directory / "template"
+
+    def pytest_sessionstart(self) -> None:
+        """Begin to migrate, before there are workers."""
+        file = self._place.open("w")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        self._thread = Thread(target=self._migrate, args=[file])
+        self._thread.start()
+
+    def _migrate(self, file: TextIO) -> None:
+        with file, contextlib.suppress(ServerError):
+            template = self.fleet.template()
+            assert isinstance(template, SqliteDatabase)
+            file.write(str(template.path))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 - xdist's
-        """Tell a worker where the database is; without one it migrates, and fails, by itself."""
-        with contextlib.suppress(ServerError):
-            template = self.fleet.template()
-            assert isinstance(template, SqliteDatabase)
-            node.workerinput["template"] = str(template.path)
+        """Tell a worker which file will name the database."""
+        node.workerinput["template"] = str(self._place)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         """Remove the database."""
+        if self._thread:
+            self._thread.join()
         self.fleet.close()
 
 

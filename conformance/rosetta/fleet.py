@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,7 @@ class Fleet:
     workers: int
     logs: Path
     process: str = ""  # begins the name of each log, where several processes write them
+    offer: Path | None = None  # the file in which another process names a migrated database
     _servers: list[Server] = field(default_factory=list)
     _databases: list[ScratchDatabase] = field(default_factory=list)
 
@@ -121,6 +123,8 @@ class Fleet:
             list(pool.map(Server.end, self._servers))
 
     def _migrated_template(self) -> ScratchDatabase:
+        if self._template is None and self.offer:
+            self._template = offered(self.offer)
         if self._template is None:
             template = databases.create(self.kind, self.directory)
             self._databases.append(template)
@@ -128,6 +132,14 @@ class Fleet:
             migrate(self.implementation, self.venv, template.url, log)
             self._template = template
         return self._template
+
+
+def offered(place: Path) -> SqliteDatabase | None:
+    """Wait until a file is locked no more, and return the database that it names, if any."""
+    with place.open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        path = Path(file.read())
+    return SqliteDatabase(path.parent, path.name) if path.name else None
 
 
 def start_together(servers: Iterable[Server]) -> None:

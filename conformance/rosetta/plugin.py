@@ -155,10 +155,8 @@ def _fleet(config: pytest.Config, implementation: Implementation) -> Fleet:
     options = config.option
     given = getattr(config, "workerinput", {})
     process = f"{given['workerid']}-" if given else ""
-    fleet = Fleet(implementation, options.database, options.workers, _logs(options), process)
-    if path := given.get("template"):
-        fleet.adopt(SqliteDatabase(Path(path).parent, Path(path).name))
-    return fleet
+    offer = Path(given["template"]) if "template" in given else None
+    return Fleet(implementation, options.database, options.workers, _logs(options), process, offer)
 
 
 def _send_to(config: pytest.Config) -> Callable[[Plan], None]:

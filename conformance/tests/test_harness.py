@@ -60,8 +60,8 @@ def test_a_server_that_dies_is_noticed_at_once_with_its_log(script: Script) -> N
 
 def test_a_server_that_never_listens_is_given_up_and_killed(script: Script) -> None:
     server = script("print('waiting', flush=True)\n" + FOREVER)
-    with pytest.raises(ServerError, match=r"within 0\.5 s") as error:
-        server.start(deadline=0.5)
+    with pytest.raises(ServerError, match="within 3 s") as error:
+        server.start(deadline=3)
     assert "waiting" in str(error.value)
     assert not server.running
 
