@@ -12,10 +12,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -120,7 +122,8 @@ class Server(Target):
         """Start the process without waiting for it to answer."""
         if self.running:
             raise ServerError(f"{self._name} is already running")
-        self._process = spawn(self.command, self.folder, self.environment, self.log)
+        with uninterrupted():
+            self._process = spawn(self.command, self.folder, self.environment, self.log)
 
     def wait(self, timeout: float) -> int:
         """Wait for the process to end by itself and return its exit code; raise ServerError."""
@@ -257,6 +260,22 @@ def spawn(
             )
         except OSError as error:
             raise ServerError(f"cannot run {' '.join(command)}: {error}") from error
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold an interrupt back until the block is done: a process amid its start would be lost."""
+    if threading.current_thread() is not threading.main_thread():  # no other is interrupted
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    before = signal.signal(signal.SIGINT, lambda *call: came.append(call))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came and callable(before):
+        before(*came[0])
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> int:

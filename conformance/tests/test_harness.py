@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
 import pytest
 
-from rosetta import venvs
+from rosetta import harness, venvs
 from rosetta.client import Api
 from rosetta.harness import (
     HOST,
@@ -19,6 +20,7 @@ from rosetta.harness import (
     free_port,
     migrate,
     server_environment,
+    spawn,
 )
 from tests.conftest import AddTiny
 
@@ -105,6 +107,24 @@ def test_a_graceful_exit_code_is_reported(script: Script) -> None:
     server = script(f"{graceful}{HEALTHY}server.serve_forever()")
     server.start()
     assert server.stop().code == 0
+
+
+def test_an_interrupt_amid_a_start_loses_no_process(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(
+        command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path
+    ) -> subprocess.Popen[bytes]:
+        process = spawn(command, folder, environment, log)
+        signal.raise_signal(signal.SIGINT)
+        return process
+
+    monkeypatch.setattr(harness, "spawn", interrupted)
+    server = script(FOREVER)
+    with pytest.raises(KeyboardInterrupt):
+        server.start()
+    assert server.running
+    assert server.kill() == -signal.SIGKILL
 
 
 def test_kill_leaves_no_time_to_clean_up(script: Script) -> None:
