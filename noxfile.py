@@ -25,8 +25,8 @@ CONTRACT_VARIABLES = (
     *("APP_ENV", "DATABASE_URL", "HOST", "LOG_LEVEL", "PORT", "REDIS_URL", "SECRET_KEY"),
     *("TOKEN_TTL_SECONDS", "WORKERS", "WS_MAX_CONNECTIONS", "WS_QUEUE_EVENTS"),
 )
-# Three processes keep two cores busy: one or another always waits for its server.
-PARALLEL = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart", "0")
+# Four processes keep two cores busy: one or another always waits, for its server or a clock.
+PARALLEL = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart", "0")
 # Time for an interrupted run to end its servers and drop its databases, in seconds.
 PATIENCE = 20.0
 
@@ -63,9 +63,9 @@ def conformance(session: nox.Session, implementation: str) -> None:
     """Hold one implementation, or with --base-url any server, to the contract."""
     arguments = list(session.posargs)
     words = [word for before, word in itertools.pairwise(["", *arguments]) if before[:1] != "-"]
-    if any(word in manifests() for word in words) or "--impl" in " ".join(arguments):
+    if any(word in manifests() for word in words) or "--impl" in options_in(arguments):
         session.error('name the implementation as in nox -s "conformance(flask)"')
-    url = any(argument.split("=")[0] == "--base-url" for argument in arguments)
+    url = "--base-url" in options_in(arguments)
     if url and started():
         session.skip("one run with --base-url is enough")
     started().append("url" if url else implementation or "any implementation")
@@ -102,7 +102,7 @@ def verdict(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def record(session: nox.Session) -> None:
-    """Write conformance/corpus/ anew: nox -s record -- NAME; any conforming one gives the same."""
+    """Write conformance/corpus/ anew: nox -s record -- NAME; all give the same requests."""
     install_suite(session)
     run_patiently(session, "rosetta.record", *session.posargs)
 
@@ -225,10 +225,14 @@ def install_suite(session: nox.Session) -> None:
 
 def names_tests(arguments: list[str]) -> bool:
     """Tell whether only some tests will run, for which one process is enough."""
-    selecting = ("-k", "-m", "--lf", "--rule")
-    return any(
-        argument.split("=")[0] in selecting or argument[:2] in selecting for argument in arguments
-    )
+    selecting = {"-k", "-m", "--lf", "--rule"}
+    short = {argument[:2] for argument in arguments}
+    return not selecting.isdisjoint(options_in(arguments) | short)
+
+
+def options_in(arguments: list[str]) -> set[str]:
+    """Return the options that stand among arguments, without values."""
+    return {argument.partition("=")[0] for argument in arguments if argument[:1] == "-"}
 
 
 def database_of(arguments: list[str]) -> list[str]:

@@ -40,8 +40,9 @@ from rosetta.trials import Bench, Configuration, attempt, passing
 from rosetta.venvs import VenvError, environment_of
 from rosetta.worker import place_of
 
-# Which test caught each fault when last all were tried: it is the first to be run.
-KNOWN = ROOT / "conformance" / "faults" / "known.json"
+# What each layer made of each fault when last it was tried with all. The test of its rule that
+# caught a fault is the first to be run.
+FOUND = ROOT / "conformance" / "faults" / "findings.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -125,7 +126,7 @@ def bench_of(name: str) -> Iterator[Bench]:
         try:
             template = fleet.database()
             assert isinstance(template, SqliteDatabase)
-            yield Bench(implementation, template, json.loads(KNOWN.read_text(encoding="utf-8")))
+            yield Bench(implementation, template, recollect().known())
         finally:
             fleet.close()
 
@@ -196,10 +197,15 @@ def passed(
     return {(each[0], test) for each, run in runs.items() for test in run.result()}
 
 
+def recollect() -> Matrix:
+    """Return what was found when last all faults were tried, by layer."""
+    return Matrix.recalled(json.loads(FOUND.read_text(encoding="utf-8")), FAULTS)
+
+
 def write(
     matrix: Matrix, implementation: Implementation, directory: Path, made: Mapping[str, Any]
 ) -> None:
-    """Write faults.json, and docs/faults.md if every fault was tried at its own rule."""
+    """Write faults.json; renew findings.json and docs/faults.md where all faults were tried."""
     whole = len(matrix.trials) == len(FAULTS) and not matrix.partial
     some = f"{len(matrix.trials)} of {len(FAULTS)} faults, by {', '.join(matrix.layers)}"
     about = {
@@ -208,11 +214,17 @@ def write(
         "partial": "" if whole else some,
     }
     documents.write({**made, **about, **matrix.as_json()}, directory / results.MATRIX)
-    if whole:
-        page = ROOT / "docs" / "faults.md"
-        page.parent.mkdir(exist_ok=True)
-        page.write_text(document(matrix, implementation.name), encoding="utf-8")
-        KNOWN.write_text(json.dumps(matrix.known(), indent=1) + "\n", encoding="utf-8")
+    newer = matrix.of_all(FAULTS)
+    if newer.layers:
+        remember(recollect().joined(newer, FAULTS), implementation.name)
+
+
+def remember(matrix: Matrix, implementation: str) -> None:
+    """Write findings.json, and docs/faults.md from it."""
+    FOUND.write_text(json.dumps(matrix.memory(), indent=1) + "\n", encoding="utf-8")
+    page = ROOT / "docs" / "faults.md"
+    page.parent.mkdir(exist_ok=True)
+    page.write_text(document(matrix, implementation), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ LOG_TAIL = 40
 # Below Linux's ephemeral range, so that no outgoing connection takes the port of a server
 # between its stop and its restart.
 PORTS = range(20000, 32000)
-SHARE = 300  # of them a process has
+SHARE = 300  # of them a process has, the first one being its claim to them
 
 
 class ServerError(Exception):
@@ -308,24 +308,35 @@ def _in_group(process: psutil.Process, group: int) -> bool:
 def free_port() -> int:
     """Return a TCP port on which nothing listens, and none that was given out just now.
 
-    A server takes its port long after this, so each process has a share of its own, in turn.
+    A server takes its port long after this, and one that tests stop lets go of it for a while: so
+    each process has a share of its own, in turn, which no other is given as long as it lives.
     """
-    process = os.getpid()
-    first = PORTS.start + process % (len(PORTS) // SHARE) * SHARE
-    for _ in range(SHARE):
-        port = first + next(_turns(process)) % SHARE
+    share, turns = _share(os.getpid())
+    for _ in range(len(share)):
+        port = share[next(turns) % len(share)]
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
                 probe.bind((HOST, port))
                 return port
-    raise ServerError(f"no free port on {HOST} from {first} on")
+    raise ServerError(f"no free port on {HOST} from {share.start} on")
 
 
 @functools.cache
-def _turns(_process: int) -> Iterator[int]:
-    # By process: one that was forked would go on where its parent is, and so would the next.
-    return itertools.count(random.SystemRandom().randrange(SHARE))
+def _share(process: int) -> tuple[range, Iterator[int]]:
+    """Return the ports of a process; a fork of it, having another id, is given others."""
+    shares = [PORTS[start : start + SHARE] for start in range(0, len(PORTS), SHARE)]
+    at = process % len(shares)
+    for share in shares[at:] + shares[:at]:
+        claim = socket.socket()
+        try:
+            claim.bind((HOST, share.start))
+        except OSError:
+            claim.close()
+        else:
+            claim.detach()  # it stays open until the process ends
+            return share[1:], itertools.count(random.SystemRandom().randrange(SHARE))
+    raise ServerError(f"each port from {PORTS.start} to {PORTS.stop} is some process's")
 
 
 def tail(log: Path, lines: int = LOG_TAIL) -> str:

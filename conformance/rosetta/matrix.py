@@ -14,6 +14,7 @@ from rosetta.mutants import Fault
 
 LAYERS = ("rules", "contract", "model")
 Outcome = Literal["caught", "survived", "broke", "unproven"]
+Memory = Mapping[str, Mapping[str, Mapping[str, Any]]]  # findings by fault and layer
 # From good to bad.
 OUTCOMES: Mapping[Outcome, str] = {
     "caught": "a test failed",
@@ -27,7 +28,8 @@ tests of the rule that it breaks are run until one fails; it counts as caught on
 still works at large. The seconds are those of the whole run, the start of the server among them.
 
 The layers beside (`--layers`) know no rule, and what survives them is no defect: the contract layer
-looks at one request at a time, the model at what its machines can reach."""
+looks at one request at a time, the model at what its machines can reach. Each column is of the last
+run that tried every fault at its layer, not all of one run."""
 
 
 @dataclass
@@ -79,6 +81,17 @@ class Matrix:
         ]
         return cls(trials, document["layers"], document["control"]["failing"])
 
+    @classmethod
+    def recalled(cls, memory: Memory, faults: Sequence[Fault]) -> Matrix:
+        """Return the matrix of faults/findings.json, without what is no fault any more."""
+        trials = [
+            Trial(fault, {name: Finding(**found) for name, found in memory[fault.id].items()})
+            for fault in faults
+            if fault.id in memory
+        ]
+        tried = {layer for trial in trials for layer in trial.findings}
+        return cls(trials, [layer for layer in LAYERS if layer in tried])
+
     def joined(self, newer: Matrix, faults: Sequence[Fault]) -> Matrix:
         """Return both in one, in the order of the faults; what is newer counts."""
         both = defaultdict[str, dict[str, Finding]](dict)
@@ -106,10 +119,35 @@ class Matrix:
         """Whether some fault was not tried at its own rule."""
         return not all("rules" in trial.findings for trial in self.trials)
 
+    def of_all(self, faults: Sequence[Fault]) -> Matrix:
+        """Return what was found at the layers at which every one of the faults was tried."""
+        names = {fault.id for fault in faults}
+        layers = [layer for layer in self.layers if self._tried(layer) >= names]
+        trials = [
+            Trial(trial.fault, {layer: trial.findings[layer] for layer in layers})
+            for trial in self.trials
+            if trial.fault.id in names
+        ]
+        return replace(self, trials=trials, layers=layers)
+
+    def _tried(self, layer: str) -> set[str]:
+        return {trial.fault.id for trial in self.trials if layer in trial.findings}
+
     def known(self) -> dict[str, str]:
         """Return which test of its rule caught each fault."""
-        found = {trial.fault.id: trial.findings["rules"] for trial in self.trials}
-        return {name: found[name].tests[0] for name in sorted(found) if found[name].tests}
+        found = {trial.fault.id: trial.findings.get("rules") for trial in self.trials}
+        return {name: each.tests[0] for name, each in sorted(found.items()) if each and each.tests}
+
+    def memory(self) -> dict[str, dict[str, Any]]:
+        """Return what faults/findings.json keeps: by fault and layer, with the first test alone."""
+
+        def kept(found: Finding) -> dict[str, Any]:
+            return {"outcome": found.outcome, "seconds": found.seconds, "tests": found.tests[:1]}
+
+        return {
+            trial.fault.id: {layer: kept(found) for layer, found in trial.findings.items()}
+            for trial in self.trials
+        }
 
     def as_json(self) -> dict[str, Any]:
         """Return what was found as results/faults.json has it."""

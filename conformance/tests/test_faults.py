@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections import Counter
@@ -19,7 +18,7 @@ from faults import FAULTS, IMPLEMENTATION
 from rosetta import results, spec, trials
 from rosetta.databases import Kind
 from rosetta.documents import DocumentError
-from rosetta.faults import KNOWN, control, main, take, write
+from rosetta.faults import control, main, recollect, take, write
 from rosetta.manifest import ROOT, find
 from rosetta.matrix import Finding, Matrix, Outcome, Trial, conclude, document
 from rosetta.mutants import Edit, Fault, FaultError, apply, plant
@@ -224,8 +223,28 @@ def test_nothing_is_added_to_the_results_of_another_commit(tmp_path: Path) -> No
     assert not path.exists()
 
 
-def test_what_is_known_is_of_faults() -> None:
-    assert json.loads(KNOWN.read_text()).keys() <= {fault.id for fault in FAULTS}
+def test_every_fault_was_tried_at_its_own_rule_and_the_page_tells_it() -> None:
+    found = recollect()
+    assert len(found.trials) == len(FAULTS)
+    assert not found.lost
+    assert (ROOT / "docs" / "faults.md").read_text() == document(found, IMPLEMENTATION)
+
+
+def test_only_a_layer_at_which_all_faults_were_tried_is_remembered() -> None:
+    one, two = mistake("one"), mistake("two")
+    model = Trial(one, {"model": Finding("survived", 9.0)})
+    matrix = Matrix([caught(one, "t::a", "t::b")], ["rules"]).joined(
+        Matrix([model, caught(two, "t::c")], ["rules", "model"]), [one, two]
+    )
+    assert matrix.of_all([one]).layers == ["rules", "model"]
+    kept = matrix.of_all([one, two])
+    assert kept.layers == ["rules"]
+    assert matrix.of_all([one, two, mistake("three")]).layers == []
+    found = {"outcome": "caught", "seconds": 1.25, "tests": ["t::a"]}
+    assert kept.memory()["one"] == {"rules": found}
+    again = Matrix.recalled(kept.memory(), [two, one])
+    assert again.known() == {"one": "t::a", "two": "t::c"}
+    assert again.memory() == kept.memory()
 
 
 def test_without_its_own_rule_the_best_layer_counts() -> None:

@@ -27,7 +27,7 @@ DELETED = 4401
 # Members of a message, and the rule that speaks of each.
 PARTED = {"id": "feed-order", "event": "feed", "resource_id": "feed", "data": "feed-data"}
 # The contract's second, and what a busy machine takes besides.
-PATIENCE = 4.0
+PATIENCE = 3.0
 EXAMPLES = 20
 FIRST_ITEM = {"name": "Lamp", "price_cents": 1}
 

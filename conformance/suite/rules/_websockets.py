@@ -36,11 +36,7 @@ INVALID_TOKEN = 'Bearer realm="api", error="invalid_token"'  # noqa: S105 - a ch
 # Two UTF-16 units, four bytes in UTF-8, twelve characters as JSON escapes.
 ASTRAL = "\U0001f600"
 HEAVY = ASTRAL * 2000  # the longest description, 8,000 bytes at the least
-# Seconds, more than the contract gives: a machine may stand still.
-AT_ONCE = 2.5  # one event
-PROMPTLY = 2.9  # a close with 4401
-LATEST = 6.5  # an event whose wake-up is lost
-STOPPED = 6.5  # a server that was told to stop
+PROMPTLY = 2.0  # within which a 4401 must come
 
 # RFC 6455, section 1.3
 KEY, ACCEPT = "dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -194,7 +190,7 @@ def told(message: Message) -> tuple[str, int, Any]:
 
 @contextmanager
 def closing_at(at: float, *feeds: Feed) -> Iterator[None]:
-    """Expect each feed to close with 4401 in time after ``at``, and not before."""
+    """Expect each feed to close with 4401 within two seconds of ``at``, and not before."""
     yield
     for feed in feeds:
         left = at + PROMPTLY - time.time()

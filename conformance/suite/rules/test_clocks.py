@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from statistics import median
 
 import pytest
 from websockets.frames import Frame, Opcode
@@ -19,8 +18,6 @@ from rosetta.feed import Feed, HandshakeRefused, RawWebSocket
 from rosetta.fleet import Fleet
 from rosetta.harness import Server, Target
 from suite.rules._websockets import (
-    LATEST,
-    PROMPTLY,
     UNKNOWN,
     expect_refusal,
     of_frame,
@@ -104,14 +101,14 @@ def lost_event(quiet: Quiet) -> Frame | None:
     """Return the event of which the feed was not told, if it came in time."""
     return quiet.feed.got(
         lambda frame: frame.opcode is Opcode.TEXT and of_frame(frame)["type"] == "event",
-        within=quiet.written + LATEST,
+        within=quiet.written + 6,
     )
 
 
 @pytest.mark.rule("feed-cost")
 def test_a_lost_wake_up_delays_five_seconds_and_loses_nothing(quiet: Quiet) -> None:
     frame = lost_event(quiet)
-    assert frame is not None, "an event written past the server did not come in time"
+    assert frame is not None, "an event written past the server did not come within 6 s"
     message = of_frame(frame)
     assert (message["event"], message["resource_id"]) == ("user.deleted", UNKNOWN)
     assert message["id"] == quiet.event_id
@@ -125,15 +122,11 @@ def test_while_redis_does_not_answer_requests_and_the_feed_go_on(
     assert lost_event(quiet)
     api = client(quiet.server)
     with Feed(quiet.server, token=quiet.account.token) as feed:
-        delays = []
         for _ in range(3):
             begin = time.monotonic()
             item = api.create_item(quiet.account)
-            answered = time.monotonic()
-            assert answered - begin < PROMPTLY
-            assert feed.next()["data"] == item.body
-            delays.append(time.monotonic() - answered)
-    assert median(delays) <= 1
+            assert time.monotonic() - begin < 2
+            assert feed.next(timeout=1)["data"] == item.body
 
 
 @pytest.mark.rule("ws-close", "echo")

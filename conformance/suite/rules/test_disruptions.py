@@ -24,12 +24,13 @@ from rosetta.feed import Feed, RawWebSocket, Socket
 from rosetta.fleet import Fleet, Launch
 from rosetta.harness import Server, Target
 from suite.rules._concurrently import at_once, eventually
-from suite.rules._websockets import HEAVY, STOPPED, Message, ids_of, rename, without_gap
+from suite.rules._websockets import HEAVY, Message, ids_of, rename, without_gap
 
 Client = Callable[[Target], Api]
 Scratch = SqliteDatabase | PostgresDatabase
 Changes = Mapping[str, Sequence[str]]  # statements by kind of database
 JSON = ("Content-Type", "application/json")
+STOP_SECONDS = 5.0
 STOPPING = (1001, 1012)
 BY_ITSELF = (0, -signal.SIGTERM)  # or of the signal; not killed
 
@@ -51,6 +52,19 @@ def own(stoppable: Server) -> Server:
     if not stoppable.running:
         stoppable.start()
     return stoppable
+
+
+@pytest.fixture
+def own_api(own: Server, client: Client) -> Api:
+    """Return a client of that server."""
+    return client(own)
+
+
+@pytest.fixture
+def own_database(own: Server) -> Scratch:
+    """Return that server's database."""
+    assert isinstance(own.database, Scratch)
+    return own.database
 
 
 # -- tables that refuse
@@ -81,31 +95,31 @@ BACK: Changes = {kind: ["ALTER TABLE events_elsewhere RENAME TO events"] for kin
 
 
 @pytest.mark.rule("storage", "feed", "unhandled")
-def test_a_write_whose_event_cannot_be_written_is_undone(own: Server, client: Client) -> None:
-    api, database = client(own), own.database
-    assert isinstance(database, Scratch)
-    account = api.sign_up()
-    made = api.create_item(account)
-    users = expect(api.get("/users", token=account), 200).json()
-    before = last_event(database)
+def test_a_write_whose_event_cannot_be_written_is_undone(
+    own_api: Api, own_database: Scratch
+) -> None:
+    account = own_api.sign_up()
+    made = own_api.create_item(account)
+    users = expect(own_api.get("/users", token=account), 200).json()
+    before = last_event(own_database)
     item = {"name": "Lamp", "price_cents": 1, "tags": ["a"]}
     user = {"email": unique_email(), "name": "Ada", "password": "12345678"}
-    with changed(database, ELSEWHERE, BACK):
+    with changed(own_database, ELSEWHERE, BACK):
         undone = [
-            api.post("/items", token=account, json=item),
-            api.patch(made.path, token=account, json={"tags": ["b"]}),
-            api.delete(made.path, token=account),
-            api.post("/users", json=user),
-            api.delete(account.path, token=account),
+            own_api.post("/items", token=account, json=item),
+            own_api.patch(made.path, token=account, json={"tags": ["b"]}),
+            own_api.delete(made.path, token=account),
+            own_api.post("/users", json=user),
+            own_api.delete(account.path, token=account),
         ]
     for response in undone:
         expect_problem(response, "internal-error")
-    page = expect(api.get("/items", token=account), 200).json()
+    page = expect(own_api.get("/items", token=account), 200).json()
     assert page["data"] == [made.body]
-    assert expect(api.get("/users", token=account), 200).json() == users
-    assert last_event(database) == before
-    api.create_item(account)
-    (event,) = database.rows("SELECT max(id) AS id FROM events")
+    assert expect(own_api.get("/users", token=account), 200).json() == users
+    assert last_event(own_database) == before
+    own_api.create_item(account)
+    (event,) = own_database.rows("SELECT max(id) AS id FROM events")
     assert event["id"] == before + 1
 
 
@@ -127,19 +141,17 @@ REFUSING_NO_MORE = {
 
 @pytest.mark.rule("user-deletion", "storage")
 def test_a_user_and_its_items_are_deleted_together_or_not_at_all(
-    own: Server, client: Client
+    own_api: Api, own_database: Scratch
 ) -> None:
-    api, database = client(own), own.database
-    assert isinstance(database, Scratch)
-    account = api.sign_up()
-    items = [api.create_item(account) for _ in range(2)]
-    before = last_event(database)
-    with changed(database, REFUSING, REFUSING_NO_MORE):
-        expect_problem(api.delete(account.path, token=account), "internal-error")
-    page = expect(api.get("/items", token=account, params={"owner_id": account.id}), 200).json()
+    account = own_api.sign_up()
+    items = [own_api.create_item(account) for _ in range(2)]
+    before = last_event(own_database)
+    with changed(own_database, REFUSING, REFUSING_NO_MORE):
+        expect_problem(own_api.delete(account.path, token=account), "internal-error")
+    page = expect(own_api.get("/items", token=account, params={"owner_id": account.id}), 200).json()
     assert page["data"] == [item.body for item in items]
-    assert last_event(database) == before
-    expect(api.delete(account.path, token=account), 204)
+    assert last_event(own_database) == before
+    expect(own_api.delete(account.path, token=account), 204)
 
 
 # How the counter of events fails.
@@ -169,26 +181,24 @@ BREAKING_NO_MORE = {
 
 @pytest.mark.rule("unhandled", "feed-order", "storage")
 def test_writes_that_fail_at_the_counter_leave_no_lock_and_no_connection(
-    own: Server, client: Client
+    own_api: Api, own_database: Scratch
 ) -> None:
     """They are more than a pool has connections."""
-    api, database = client(own), own.database
-    assert isinstance(database, Scratch)
-    account = api.sign_up()
-    made = api.create_item(account)
-    before = last_event(database)
+    account = own_api.sign_up()
+    made = own_api.create_item(account)
+    before = last_event(own_database)
     writes: list[Callable[[], httpx.Response]] = [
-        partial(api.post, "/items", token=account, json={"name": "Lamp", "price_cents": 1}),
-        partial(api.patch, made.path, token=account, json={"name": "Lamp"}),
-        partial(api.patch, account.path, token=account, json={"name": "Eve"}),
-        partial(api.delete, account.path, token=account),
+        partial(own_api.post, "/items", token=account, json={"name": "Lamp", "price_cents": 1}),
+        partial(own_api.patch, made.path, token=account, json={"name": "Lamp"}),
+        partial(own_api.patch, account.path, token=account, json={"name": "Eve"}),
+        partial(own_api.delete, account.path, token=account),
     ]
-    with changed(database, BREAKING, BREAKING_NO_MORE):
+    with changed(own_database, BREAKING, BREAKING_NO_MORE):
         for write in writes * 6:
             expect_problem(write(), "internal-error")
     for write in writes[:3]:
         expect(write(), 200, 201)
-    events = database.rows("SELECT id FROM events WHERE id > ? ORDER BY id", [before])
+    events = own_database.rows("SELECT id FROM events WHERE id > ? ORDER BY id", [before])
     assert [event["id"] for event in events] == [before + 1, before + 2, before + 3]
 
 
@@ -252,33 +262,30 @@ UNTOLD = """
 
 @pytest.mark.rule("success")
 def test_clients_that_leave_take_no_lock_and_no_connection_with_them(
-    own: Server, client: Client
+    own: Server, own_api: Api, own_database: Scratch
 ) -> None:
     """They leave while their requests write, wait for those that do, or wait for a body."""
-    api, database = client(own), own.database
-    assert isinstance(database, Scratch)
-    owner = api.sign_up()
-    with changed(database, SLOW_ITEMS, SLOW_NO_MORE):
+    owner = own_api.sign_up()
+    with changed(own_database, SLOW_ITEMS, SLOW_NO_MORE):
         for wave in range(6):
             with ExitStack() as clients:
                 for number in range(3):
                     post_and_leave(own, clients, owner, number)
                 time.sleep(0.02 + 0.008 * wave)  # the first of them is amid its transaction
         with Feed(own, token=owner.token) as feed:
-            stayed = at_once([partial(api.create_item, owner, name="Stayed")] * 8)
-            expect(api.patch(stayed[0].path, token=owner, json={"name": "Last"}), 200)
+            stayed = at_once([partial(own_api.create_item, owner, name="Stayed")] * 8)
+            expect(own_api.patch(stayed[0].path, token=owner, json={"name": "Last"}), 200)
             told = feed.until(lambda event: event.get("event") == "item.updated")
     assert {item.id for item in stayed} <= {event.get("resource_id") for event in told}
-    assert database.rows(UNTOLD) == []
+    assert own_database.rows(UNTOLD) == []
 
 
 @pytest.mark.rule("success")
-def test_requests_that_wait_for_their_bodies_hold_up_no_other(own: Server, client: Client) -> None:
+def test_requests_that_wait_for_their_bodies_hold_up_no_other(own: Server, own_api: Api) -> None:
     """They are more than a pool has connections, and the body of none has come yet."""
-    api = client(own)
-    owner = api.sign_up()
+    owner = own_api.sign_up()
     body = b'{"name": "Slow", "price_cents": 1}'
-    made = api.create_item(owner)
+    made = own_api.create_item(owner)
     with ExitStack() as clients:
         waiting = []
         for _ in range(20):
@@ -286,14 +293,14 @@ def test_requests_that_wait_for_their_bodies_hold_up_no_other(own: Server, clien
                 connection = clients.enter_context(raw.RawConnection(own))
                 connection.send(item_head(own, owner, method, path, body) + body[:9])
                 waiting.append((method, connection))
-        at_once([partial(api.create_item, owner, name="Quick")] * 8)
-        expect(api.patch(made.path, token=owner, json={"name": "Quick"}), 200)
-        expect(api.get("/items", token=owner), 200)
+        at_once([partial(own_api.create_item, owner, name="Quick")] * 8)
+        expect(own_api.patch(made.path, token=owner, json={"name": "Quick"}), 200)
+        expect(own_api.get("/items", token=owner), 200)
         for _, connection in waiting:
             connection.send(body[9:])
         for method, connection in waiting:
             expect(connection.read(method), 201 if method == "POST" else 200)
-    expect_header(api.get(made.path, token=owner), "ETag", '"22"')
+    expect_header(own_api.get(made.path, token=owner), "ETag", '"22"')
 
 
 def item_head(server: Server, owner: Account, method: str, path: str, body: bytes) -> bytes:
@@ -357,19 +364,18 @@ def test_no_event_is_lost_or_repeated_when_the_server_is_killed(
 
 @pytest.mark.rule("shutdown", "ws-close", "echo", "secret-key")
 def test_a_stop_finishes_requests_closes_sockets_and_ends_within_five_seconds(
-    own: Server, client: Client
+    own: Server, own_api: Api
 ) -> None:
     """A body is half sent, connections are idle and sockets open when SIGTERM comes."""
-    api = client(own)
-    owner = api.sign_up()
-    item = api.create_item(owner)
+    owner = own_api.sign_up()
+    item = own_api.create_item(owner)
     fields = {"email": unique_email(), "name": "Ada", "password": "12345678"}
     body = json.dumps(fields).encode()
     with ExitStack() as stack:
         busy, idle, silent = (stack.enter_context(raw.RawConnection(own)) for _ in range(3))
         expect(idle.request("GET", "/healthz"), 200)
         silent.send(b"GET /healthz HTTP/1.1\r\n")
-        sockets = open_sockets(stack, own, owner, item, api)
+        sockets = open_sockets(stack, own, owner, item, own_api)
         length = ("Content-Length", str(len(body)))
         head = raw.build("POST", "/users", [JSON, length], host=f"{own.host}:{own.port}")
         busy.send(head + body[:20])
@@ -378,11 +384,11 @@ def test_a_stop_finishes_requests_closes_sockets_and_ends_within_five_seconds(
             expect(raw.send(own, "GET", "/healthz"), 200)
         begin = time.monotonic()
         os.kill(own.pid, signal.SIGTERM)
-        assert eventually(lambda: not answers(own), STOPPED / 2), "takes new connections"
+        assert eventually(lambda: not answers(own), STOP_SECONDS / 2), "takes new connections"
         busy.send(body[20:])
         created = expect(busy.read("POST"), 201)
-        codes = [each.close_code(STOPPED) for each in sockets]
-        code = own.wait(STOPPED - (time.monotonic() - begin))
+        codes = [each.close_code(STOP_SECONDS) for each in sockets]
+        code = own.wait(STOP_SECONDS - (time.monotonic() - begin))
     assert [code in STOPPING for code in codes] == [True] * 7, codes
     assert code in BY_ITSELF
     assert isinstance(own.database, Scratch)
@@ -425,8 +431,8 @@ def test_a_client_that_asks_on_and_on_does_not_hold_up_a_stop(own: Server) -> No
         begin = time.monotonic()
         os.kill(own.pid, signal.SIGTERM)
         with pytest.raises((OSError, raw.RawError)) as ended:
-            ask_on_and_on(busy, STOPPED)
-        own.wait(STOPPED - (time.monotonic() - begin))
+            ask_on_and_on(busy, STOP_SECONDS)
+        own.wait(STOP_SECONDS - (time.monotonic() - begin))
     if isinstance(ended.value, raw.RawError):
         assert str(ended.value).endswith("so far b''"), "an answer is cut off"
 
@@ -443,5 +449,5 @@ def test_a_stop_right_after_the_first_answer_is_obeyed(stoppable: Server) -> Non
     """Whatever a server still prepares when it has become healthy does not swallow the signal."""
     stoppable.restart()
     exit_ = stoppable.stop()
-    assert exit_.seconds <= STOPPED
+    assert exit_.seconds <= STOP_SECONDS
     assert exit_.code in BY_ITSELF

@@ -5,14 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from statistics import median
 from typing import Any
 
 import httpx
@@ -24,7 +22,6 @@ from rosetta.feed import Feed, RawWebSocket
 from rosetta.harness import Target
 from suite.rules._websockets import (
     ASTRAL,
-    AT_ONCE,
     HEAVY,
     INVALID_TOKEN,
     SOCKETS,
@@ -207,14 +204,10 @@ def test_a_committed_event_reaches_an_idle_subscriber_within_a_second(
     server: Target, api: Api, ada: Account, lamp: Item
 ) -> None:
     with Feed(server, token=ada.token) as feed:
-        delays = []
         for name in ("first", "second", "third"):
             assert feed.settled() == []
             answer = rename(api, ada, lamp, name)
-            begin = time.monotonic()
-            assert feed.next()["data"] == answer
-            delays.append(time.monotonic() - begin)
-    assert median(delays) <= 1
+            assert feed.next(timeout=1)["data"] == answer
 
 
 # -- resuming
@@ -461,4 +454,4 @@ def test_a_client_that_reads_no_answers_is_heard_no_further_and_holds_up_nobody(
         assert [each.result() for each in heard] == [True, True]
         with Feed(server, token=ada.token) as feed:
             answer = rename(api, ada, lamp)
-            assert feed.next(AT_ONCE)["data"] == answer
+            assert feed.next(timeout=1)["data"] == answer
