@@ -36,7 +36,7 @@ from rosetta.judge import closing
 from rosetta.manifest import ROOT, Implementation, ManifestError, find
 from rosetta.matrix import LAYERS, Finding, Matrix, Trial, conclude, document, show
 from rosetta.mutants import Fault, FaultError
-from rosetta.trials import Bench, Configuration, attempt, passing
+from rosetta.trials import Bench, Configuration, attempt, failures
 from rosetta.venvs import VenvError, environment_of
 from rosetta.worker import place_of
 
@@ -178,23 +178,25 @@ def control(pool: ProcessPoolExecutor, bench: Bench, trials: Sequence[Trial]) ->
         for finding in trial.findings.values():
             for test in finding.tests:
                 credited[(trial.fault.database, trial.fault.workers), test].append(finding)
-    failing = credited.keys() - passed(pool, bench, credited)
-    for each in failing:
+    failing = failed(pool, bench, credited)
+    for each, why in failing.items():
         for finding in credited[each]:
-            finding.take_back("fails without the fault, too")
+            finding.take_back(f"fails without the fault, too: {why}")
     return sorted({test for _, test in failing})
 
 
-def passed(
+def failed(
     pool: ProcessPoolExecutor, bench: Bench, tests: Iterable[tuple[Configuration, str]]
-) -> set[tuple[Configuration, str]]:
-    """Return which tests pass without a fault, each in its configuration; a process a file."""
+) -> dict[tuple[Configuration, str], str]:
+    """Return which tests fail without a fault in their configuration, and why; a process a file."""
     files: dict[tuple[Configuration, str], list[str]] = defaultdict(list)
     for configuration, test in tests:
         files[configuration, test.partition("::")[0]].append(test)
     slowest_first = sorted(files, key=lambda each: place_of(each[1]))
-    runs = {each: pool.submit(passing, bench, *each, files[each]) for each in slowest_first}
-    return {(each[0], test) for each, run in runs.items() for test in run.result()}
+    runs = {each: pool.submit(failures, bench, *each, files[each]) for each in slowest_first}
+    return {
+        (each[0], test): why for each, run in runs.items() for test, why in run.result().items()
+    }
 
 
 def recollect() -> Matrix:

@@ -240,6 +240,9 @@ def conclude(matrix: Matrix, console: Console) -> None:
         fault = trial.fault
         line = f"{trial.outcome.upper()}: {fault.id} (rule {fault.rule}): {fault.wrong}"
         console.print(Text(line, style="bold red"), soft_wrap=True)
+        for found in trial.findings.values():
+            if found.outcome == trial.outcome and found.evidence:
+                console.print(Text(f"    {found.evidence}", style="dim"), soft_wrap=True)
     for test in matrix.failing:
         line = f"FAILS WITHOUT A FAULT, TOO: {test}"
         console.print(Text(line, style="bold red"), soft_wrap=True)

@@ -95,15 +95,17 @@ def attempt(bench: Bench, fault: Fault, layer: str) -> Finding:
     return judge(result, said, round(time.monotonic() - begin, 1))
 
 
-def passing(
+def failures(
     bench: Bench, configuration: Configuration, file: str, tests: Sequence[str]
-) -> set[str]:
-    """Return which of the tests of one file pass without a fault, in the order of the suite."""
+) -> dict[str, str]:
+    """Return which of the tests of one file do not pass without a fault, and why."""
     result, said = run(bench, (), configuration, [file], [Only(tests)])
     if result is None:
-        print(said, file=sys.stderr)
-    found = result.tests if result else []
-    return {test.nodeid for test in found if test.outcome == "passed"}
+        return dict.fromkeys(tests, last_words(said))
+    told = {test.nodeid: first_words(test.failure) or test.outcome for test in result.tests}
+    passed = {test.nodeid for test in result.tests if test.outcome == "passed"}
+    why_not_run = "; ".join(result.problems) or "it was not run"
+    return {test: told.get(test, why_not_run) for test in tests if test not in passed}
 
 
 def run(
@@ -172,7 +174,7 @@ def files_of(rule: str) -> list[str]:
 def judge(result: RunResult | None, said: str, seconds: float) -> Finding:
     """Tell what a run against a faulty copy means."""
     if result is None:
-        return Finding("unproven", seconds, evidence=" / ".join(said.splitlines()[-5:]))
+        return Finding("unproven", seconds, evidence=last_words(said))
     failed = [test for test in result.tests if test.outcome == "failed"]
     tests = [test.nodeid for test in failed]
     told = first_words(failed[0].failure) if failed else "; ".join(result.problems)
@@ -184,6 +186,11 @@ def judge(result: RunResult | None, said: str, seconds: float) -> Finding:
     if result.problems or not result.complete:
         return Finding("unproven", seconds, evidence=told or "the run did not come to its end")
     return Finding("survived", seconds)
+
+
+def last_words(said: str) -> str:
+    """Return the end of what pytest said when it left no result."""
+    return " / ".join(said.splitlines()[-5:])
 
 
 def first_words(failure: str) -> str:

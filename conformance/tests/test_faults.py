@@ -136,16 +136,16 @@ def test_a_run_broken_off_is_no_proof() -> None:
 
 
 class Pool:
-    """Does at once what a pool would do in another process: `passing` of the tests in `good`."""
+    """Does at once what a pool would do in another process: `failures` of tests not in `good`."""
 
     def __init__(self, good: set[str]) -> None:
         self.good = good
 
     def submit(
         self, _: object, bench: object, configuration: object, file: str, tests: list[str]
-    ) -> Future[set[str]]:
-        done: Future[set[str]] = Future()
-        done.set_result(self.good & {test for test in tests if test.startswith(f"{file}::")})
+    ) -> Future[dict[str, str]]:
+        done: Future[dict[str, str]] = Future()
+        done.set_result(dict.fromkeys(set(tests) - self.good, "expected 1"))
         return done
 
 
@@ -163,6 +163,7 @@ def test_what_fails_without_a_fault_catches_none() -> None:
     bench: Any = None
     assert control(pool, bench, found) == ["t::test_flaky"]
     assert [trial.outcome for trial in found] == ["caught", "unproven"]
+    assert found[1].findings["rules"].evidence == "fails without the fault, too: expected 1"
 
 
 @pytest.mark.parametrize("outcome", ["survived", "broke", "unproven"])

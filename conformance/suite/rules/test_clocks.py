@@ -54,6 +54,11 @@ class IdlePeer:
             self._came.wait_for(lambda: self._find(wanted, within), max(left, 0))
             return self._find(wanted, within)
 
+    def story(self) -> str:
+        """Return what came, and when."""
+        told = [f"{frame.opcode.name} at {seconds:.1f} s" for seconds, frame in self._frames]
+        return ", ".join([*told, "no end" if self._thread.is_alive() else "the end"])
+
     def _find(self, wanted: Callable[[Frame], bool], within: float) -> Frame | None:
         early = (frame for seconds, frame in self._frames if seconds <= within)
         return next(filter(wanted, early), None)
@@ -134,7 +139,7 @@ def test_while_redis_does_not_answer_requests_and_the_feed_go_on(
 def test_an_idle_peer_is_pinged_within_twenty_seconds(quiet: Quiet, kind: str) -> None:
     peer: IdlePeer = getattr(quiet, kind)
     within = PING_SECONDS + 3  # for a machine under load
-    assert peer.got(is_ping, within), f"no ping within {within} s"
+    assert peer.got(is_ping, within), f"no ping within {within} s; there came {peer.story()}"
 
 
 def is_ping(frame: Frame) -> bool:

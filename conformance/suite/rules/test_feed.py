@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any
 
 import httpx
@@ -431,6 +432,8 @@ def race_with_deletion(api: Api) -> tuple[Account, list[int], list[int]]:
 def is_heard_no_further(socket: RawWebSocket, data: bytes) -> bool:
     """Send more than fits between client and server; tell whether that blocks."""
     socket.socket.settimeout(2)  # a server that takes it all may pause, too
+    # Of a buffer that has grown, the kernel tells only when a third of it is free again.
+    socket.socket.setsockopt(SOL_SOCKET, SO_SNDBUF, 65_536)
     try:
         for _ in range(MORE_THAN_KERNELS_HOLD // len(data)):
             socket.send_bytes(data)
