@@ -77,7 +77,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--add", action="store_true", help="to what faults.json holds of the same commit"
     )
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="runs at a time")
+    parser.add_argument("--jobs", type=int, default=3, metavar="N", help="runs at a time")
     parser.add_argument("--results", type=Path, default=ROOT / "results", metavar="DIR")
     parser.add_argument("--run-id", default="", help="ties the results of one nox run together")
     return parser.parse_args(arguments)
