@@ -25,8 +25,8 @@ CONTRACT_VARIABLES = (
     *("APP_ENV", "DATABASE_URL", "HOST", "LOG_LEVEL", "PORT", "REDIS_URL", "SECRET_KEY"),
     *("TOKEN_TTL_SECONDS", "WORKERS", "WS_MAX_CONNECTIONS", "WS_QUEUE_EVENTS"),
 )
-# Four processes keep two cores busy: one or another always waits, for its server or a clock.
-PARALLEL = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart", "0")
+# Three processes keep two cores busy: one or another always waits for its server.
+PARALLEL = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart", "0")
 # Time for an interrupted run to end its servers and drop its databases, in seconds.
 PATIENCE = 20.0
 
@@ -57,7 +57,7 @@ def started() -> list[str]:
     return []
 
 
-@nox.session
+@nox.session(venv_backend="none")
 @nox.parametrize("implementation", each())
 def conformance(session: nox.Session, implementation: str) -> None:
     """Hold one implementation, or with --base-url any server, to the contract."""
@@ -72,14 +72,13 @@ def conformance(session: nox.Session, implementation: str) -> None:
     if not url and not implementation:
         session.error(NONE_FOUND)
     target = [] if url else ["--impl", implementation]
-    install_suite(session)
     paths = selection(arguments)
     parallel = PARALLEL if paths and not url and not names_tests(arguments) else ()
     own = (*paths, *parallel, *target, "--run-id", run_id())
     run_patiently(session, "pytest", *own, *arguments)
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def replay(session: nox.Session) -> None:
     """Send the corpus to every implementation, or to those named, and compare every answer."""
     if "url" in started():
@@ -87,57 +86,50 @@ def replay(session: nox.Session) -> None:
     # Beside other sessions, what was passed is for the conformance.
     arguments = database_of(session.posargs) if started() else session.posargs
     started().append("replay")
-    install_suite(session)
     run_patiently(session, "rosetta.replay", *arguments, "--run-id", run_id())
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def verdict(session: nox.Session) -> None:
     """Write results/results.json and print it: green only if all that was begun is proof."""
-    install_suite(session)
-    session.chdir(CONFORMANCE)
     of_this_run = ["--run", run_id(), "--expect", *started()] if started() else []
-    session.run("python", "-m", "rosetta.verdict", *of_this_run)
+    run_patiently(session, "rosetta.verdict", *of_this_run)
 
 
-@nox.session(default=False)
+@nox.session(default=False, venv_backend="none")
 def record(session: nox.Session) -> None:
     """Write conformance/corpus/ anew: nox -s record -- NAME; all give the same requests."""
-    install_suite(session)
     run_patiently(session, "rosetta.record", *session.posargs)
 
 
-@nox.session(default=False)
+@nox.session(default=False, venv_backend="none")
 def relay(session: nox.Session) -> None:
     """Hand the models of layer 3 round all implementations on one PostgreSQL database."""
     started().append("relay")
-    install_suite(session)
     run_patiently(session, "rosetta.relay", *session.posargs, "--run-id", run_id())
 
 
-@nox.session(default=False)
+@nox.session(default=False, venv_backend="none")
 def stability(session: nox.Session) -> None:
     """Run the conformance again and again: nox -s stability -- [N] [NAME …]; N is 10."""
     started().append("stability")
-    install_suite(session)
     own = (*session.posargs, "--run-id", run_id())
     run_patiently(session, "rosetta.stability", *own, "--", "suite", *PARALLEL)
 
 
-@nox.session(default=False)
+@nox.session(default=False, venv_backend="none")
 @nox.parametrize("project", each("suite"))
 def tests(session: nox.Session, project: str) -> None:
     """Run the suite's own unit tests, or an implementation's in its own test client."""
     if project == "suite":
-        install_suite(session)
         parallel = () if session.posargs else PARALLEL
         run_patiently(session, "pytest", *parallel, *session.posargs)
         return
-    folder = ROOT / "impl" / project
-    session.install("--require-hashes", "-r", str(folder / "requirements-dev.txt"))
-    session.chdir(folder)
+    command, *arguments = manifests()[project]["test"]
+    beside = interpreter(session, project).with_name(command)
     unset: dict[str, str | None] = dict.fromkeys(CONTRACT_VARIABLES)
-    session.run(*manifests()[project]["test"], *session.posargs, env=unset, external=True)
+    session.chdir(ROOT / "impl" / project)
+    session.run(str(beside), *arguments, *session.posargs, env=unset, external=True)
 
 
 @nox.session(default=False)
@@ -159,11 +151,9 @@ def lint(session: nox.Session) -> None:
 
 def check_types(session: nox.Session, name: str) -> None:
     """Run mypy on an implementation, seeing its own dependencies."""
-    with session.chdir(CONFORMANCE):
-        printed = session.run("python", "-m", "rosetta.venvs", name, silent=True, log=False)
-    python = str(printed).strip().splitlines()[-1]
+    python = interpreter(session, name)
     with session.chdir(ROOT / "impl" / name):
-        session.run("mypy", "--python-executable", python)
+        session.run("mypy", "--python-executable", str(python))
 
 
 @nox.session(default=False, venv_backend="none")
@@ -175,32 +165,29 @@ def parity(session: nox.Session) -> None:
     session.run(sys.executable, "-m", "rosetta.parity", external=True)
 
 
-@nox.session(default=False)
+@nox.session(default=False, venv_backend="none")
 @nox.parametrize("implementation", each())
 def copies(session: nox.Session, implementation: str) -> None:
     """Copy an implementation out of the repository and start it as its README says."""
     if not implementation:
         session.error(NONE_FOUND)
-    install_suite(session)
     run_patiently(session, "rosetta.copies", implementation)
 
 
-@nox.session(default=False)
+@nox.session(default=False, venv_backend="none")
 def faults(session: nox.Session) -> None:
     """Plant faults that the suite must catch: nox -s faults -- [ID …] [--rule ID] [--layers …]."""
     started().append("faults")
-    install_suite(session)
     run_patiently(session, "rosetta.faults", *session.posargs, "--run-id", run_id())
 
 
-@nox.session(default=False)
+@nox.session(default=False, venv_backend="none")
 def facts(session: nox.Session) -> None:
     """Count and measure every implementation, and write the table of README.md."""
-    install_suite(session)
     run_patiently(session, "rosetta.facts")
 
 
-@nox.session(default=False)
+@nox.session(default=False, venv_backend="none")
 def serve(session: nox.Session) -> None:
     """Migrate and serve: nox -s serve -- NAME [--host H] [--port P] [--workers N]."""
     names = ", ".join(manifests()) or "none yet"
@@ -208,19 +195,21 @@ def serve(session: nox.Session) -> None:
         session.error(f"say which implementation first, as in nox -s serve -- NAME; it is {names}")
     if session.posargs[0] not in manifests():
         session.error(f"no implementation {session.posargs[0]!r}; there are: {names}")
-    install_suite(session)
-    python = str(Path(session.bin) / "python")
+    python = str(interpreter(session))
     os.chdir(CONFORMANCE)
     sys.stdout.flush()
     # In nox's place: Ctrl-C, SIGTERM and the exit code are the server's own.
     os.execv(python, [python, "-m", "rosetta.serve", *session.posargs])  # noqa: S606
 
 
-def install_suite(session: nox.Session) -> None:
-    """Install what the suite needs, as locked, and tell it which uv to use for the servers."""
-    session.install("--require-hashes", "-r", str(CONFORMANCE / "requirements.txt"), silent=True)
+def interpreter(session: nox.Session, *implementation: str) -> Path:
+    """Return the Python of the suite, one for all sessions, or of an implementation's tests."""
     if nox.virtualenv.HAS_UV:
         session.env["UV"] = nox.virtualenv.UV
+    command = (sys.executable, "-m", "rosetta.venvs", *implementation)
+    with session.chdir(CONFORMANCE):
+        printed = session.run(*command, silent=True, log=False, external=True)
+    return Path(str(printed).strip().splitlines()[-1])
 
 
 def names_tests(arguments: list[str]) -> bool:
@@ -247,9 +236,11 @@ def database_of(arguments: list[str]) -> list[str]:
 
 def run_patiently(session: nox.Session, module: str, *arguments: str) -> None:
     """Run a module of the suite, leaving it time to clean up when it is interrupted."""
+    python = interpreter(session)
     session.chdir(CONFORMANCE)
     session.run(
-        *("python", "-m", module, *arguments),
+        *(str(python), "-m", module, *arguments),
+        external=True,
         interrupt_timeout=PATIENCE,
         terminate_timeout=PATIENCE,
         # Else each of several processes compiles the suite and its libraries anew.

@@ -1,4 +1,8 @@
-"""One virtual environment per implementation, rebuilt only when its lock file changes."""
+"""One virtual environment per lock file, rebuilt only when that changes.
+
+python -m rosetta.venvs [NAME] prints the interpreter of the suite's own environment, or of the one
+for the tests of an implementation. It needs no other package.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rosetta.manifest import Implementation, ManifestError, find
+from rosetta.manifest import ROOT, Implementation, ManifestError, find
 
 
 class VenvError(Exception):
@@ -27,6 +31,11 @@ def environment_of(implementation: Implementation) -> Path:
 def development_environment_of(implementation: Implementation) -> Path:
     """Return the environment for the implementation's own tests (requirements-dev.txt)."""
     return ensure(_place(implementation, "-dev"), implementation.test_requirements)
+
+
+def environment_of_suite() -> Path:
+    """Return the environment that the suite runs in, whatever it tests."""
+    return ensure(ROOT / ".nox" / "suite", ROOT / "conformance" / "requirements.txt")
 
 
 def ensure(venv: Path, requirements: Path) -> Path:
@@ -94,9 +103,10 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def main() -> int:
-    """Print the interpreter that sees what an implementation's own tests see."""
+    """Print the interpreter of an environment, which is made if it is not current."""
     try:
-        venv = development_environment_of(find(sys.argv[1]))
+        named = [development_environment_of(find(name)) for name in sys.argv[1:]]
+        venv = named[0] if named else environment_of_suite()
     except (ManifestError, VenvError) as error:
         print(error, file=sys.stderr)
         return 1

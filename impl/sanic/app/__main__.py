@@ -1,5 +1,6 @@
 """`python -m app`: serve with Sanic's own server as the environment says."""
 
+import signal
 import sys
 
 from pydantic import ValidationError
@@ -41,6 +42,8 @@ def main() -> None:
 def exchange_manager(app: App) -> None:
     """Have the workers managed by ours; Sanic has no setting for it."""
     app.manager.__class__ = Manager
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, app.manager.shutdown_signal)
 
 
 def _explain(error: ErrorDetails) -> str:

@@ -1,6 +1,7 @@
 """Sanic's server, which lets handlers and websockets come to their end, and stops when told to."""
 
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 from sanic.exceptions import RequestCancelled
@@ -70,6 +71,16 @@ class Manager(WorkerManager):
     def _all_workers_ack(self) -> bool:
         # Contract: Sanic, told to stop while a worker starts, would wait for it without end.
         return self._shutting_down or bool(super()._all_workers_ack())
+
+    def shutdown_signal(self, signal: int, frame: FrameType | None) -> None:
+        """Have the monitor end, and the workers after it; told again, kill them."""
+        # Contract: Sanic would end them here, perhaps amid another call to what all of them share,
+        # whose answer either call would then take for its own.
+        if self._shutting_down:
+            super().shutdown_signal(signal, frame)
+        else:
+            self._shutting_down = True
+            self.monitor_publisher.send(None)
 
     def join(self) -> None:
         """Wait for the workers to end, those too that started when others were told to stop."""
