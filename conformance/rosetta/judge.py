@@ -124,12 +124,18 @@ def matrix_faults(document: Json) -> list[str]:
     faults = [f"is partial: {matrix['partial']}"] if matrix["partial"] else []
     if not matrix["faults"]:
         faults.append("no fault was tried")
-    if lost := [each for each in matrix["faults"] if each["outcome"] != "caught"]:
+    if lost := [each for each in matrix["faults"] if _is_lost(each)]:
         told = ", ".join(f"{each['id']} ({each['outcome']})" for each in lost)
         faults.append(f"{len(lost)} not caught: {told}")
     if failing := matrix["control"]["failing"]:
         faults.append(f"tests that fail without a fault, too: {', '.join(failing)}")
     return faults
+
+
+def _is_lost(fault: Json) -> bool:
+    # The layers beside know no rule: what survives them alone was not tried at its own.
+    spared = fault["outcome"] == "survived" and "rules" not in fault["findings"]
+    return fault["outcome"] != "caught" and not spared
 
 
 def stability_faults(document: Json) -> list[str]:

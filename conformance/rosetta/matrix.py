@@ -61,6 +61,12 @@ class Trial:
         outcomes = [finding.outcome for finding in self.findings.values()]
         return min(outcomes, key=list(OUTCOMES).index)
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the suite is to blame; what survives only layers beside was not tried at all."""
+        spared = self.outcome == "survived" and "rules" not in self.findings
+        return self.outcome != "caught" and not spared
+
 
 @dataclass
 class Matrix:
@@ -111,8 +117,8 @@ class Matrix:
 
     @property
     def lost(self) -> list[Trial]:
-        """The trials whose fault was not caught."""
-        return [trial for trial in self.trials if trial.outcome != "caught"]
+        """The trials whose fault was not caught, though it was tried at its own rule or broke."""
+        return [trial for trial in self.trials if trial.is_lost]
 
     @property
     def partial(self) -> bool:

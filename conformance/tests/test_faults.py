@@ -19,6 +19,7 @@ from rosetta import results, spec, trials
 from rosetta.databases import Kind
 from rosetta.documents import DocumentError
 from rosetta.faults import control, main, recollect, take, write
+from rosetta.judge import closing
 from rosetta.manifest import ROOT, find
 from rosetta.matrix import Finding, Matrix, Outcome, Trial, conclude, document
 from rosetta.mutants import Edit, Fault, FaultError, apply, plant
@@ -251,6 +252,21 @@ def test_only_a_layer_at_which_all_faults_were_tried_is_remembered() -> None:
 def test_without_its_own_rule_the_best_layer_counts() -> None:
     trial = Trial(mistake("a"), {"contract": Finding("survived", 1), "model": Finding("caught", 1)})
     assert trial.outcome == "caught"
+
+
+def test_what_survives_a_layer_that_knows_no_rule_is_not_lost() -> None:
+    survivor = Trial(mistake("a"), {"contract": Finding("survived", 1)})
+    broken = Trial(mistake("b"), {"contract": Finding("broke", 1)})
+    matrix = Matrix([survivor, broken], ["contract"])
+    assert matrix.lost == [broken]
+    made = results.provenance("faults", "", results.now())
+    part = {**made, **matrix.as_json(), "partial": "by contract"}
+    assert closing(part) == (
+        False,
+        "RED: 0 of 2 faults, of 1 rules, caught: 1 not caught: b (broke)",
+    )
+    alone = {**made, **Matrix([survivor], ["contract"]).as_json(), "partial": "by contract"}
+    assert closing(alone) == (True, "PARTIAL: 0 of 1 faults, of 1 rules, caught: by contract")
 
 
 @pytest.mark.parametrize(
