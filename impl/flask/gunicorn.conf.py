@@ -4,6 +4,7 @@ import sys
 import threading
 from types import FrameType
 
+from gunicorn import glogging
 from gunicorn.workers.gthread import ThreadWorker
 from pydantic import ValidationError
 
@@ -18,6 +19,13 @@ except ValidationError as error:
     sys.exit(1)
 
 HTTP_THREADS = 64
+
+
+class Logger(glogging.Logger):
+    """Gunicorn's own, without its access log: the app has one."""
+
+    def access(self, *_: object) -> None:
+        """Leave out what would be put together for every request."""
 
 
 class Worker(ThreadWorker):
@@ -41,9 +49,11 @@ class Worker(ThreadWorker):
 
 
 wsgi_app = "app:create_app()"
-bind = f"{settings.host}:{settings.port}"
+_host = f"[{settings.host}]" if ":" in settings.host else settings.host
+bind = f"{_host}:{settings.port}"
 workers = settings.workers
 worker_class = Worker
+logger_class = Logger
 threads = settings.ws_max_connections + HTTP_THREADS  # a socket keeps a thread while it is open
 worker_connections = threads + 1000
 keepalive = 75

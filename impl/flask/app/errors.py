@@ -1,6 +1,7 @@
 """Problems (RFC 9457): every error of the service, and what Flask's own errors become."""
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from app.database import is_unreachable
+
+logger = logging.getLogger(__name__)
 
 PROBLEMS = {
     "malformed-json": (400, "Malformed JSON"),
@@ -111,6 +114,7 @@ def _handle_http_error(error: HTTPException) -> HTTPException:
 
 def _handle_database_error(error: SQLAlchemyError) -> Problem:
     if is_unreachable(error):
+        logger.warning("the database does not answer: %s", error)
         return unavailable()
     raise error
 

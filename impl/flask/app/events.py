@@ -31,9 +31,8 @@ def init_events(app: Flask, settings: Settings) -> None:
         log = DatabaseEventLog(sessionmaker(db.engine))
     redis = None
     if settings.redis_url is not None:
-        # An idle subscription is no dead one: redis-py would give up after 5 s.
         redis = Redis.from_url(
-            settings.redis_url, socket_timeout=None, socket_connect_timeout=2, socket_keepalive=True
+            settings.redis_url, socket_timeout=2, socket_connect_timeout=2, socket_keepalive=True
         )
     app.extensions["feed"] = Feed(log, queue_events=settings.ws_queue_events, redis=redis)
     app.extensions["sockets"] = OpenSockets(settings.ws_max_connections)
@@ -103,3 +102,5 @@ def _send_all(websocket: WebSocket, subscription: Subscription) -> None:
     except Exception:
         logger.exception("the feed of user %d failed", subscription.user_id)
         websocket.close(INTERNAL_ERROR)
+    finally:
+        subscription.end(CLOSE_GOING_AWAY)  # who hears commands may be waiting

@@ -95,7 +95,10 @@ def answer_forbidden(_error: Exception, request: Request) -> dict[str, Any]:
 @exception_view_config(SQLAlchemyError, renderer="problem")
 def answer_database_error(error: SQLAlchemyError, request: Request) -> dict[str, Any]:
     """Say that the database does not answer, if it was that."""
-    return _fill(request, unavailable() if is_unreachable(error) else _defect(request, error))
+    if not is_unreachable(error):
+        return _fill(request, _defect(request, error))
+    logger.warning("the database does not answer: %s", error)
+    return _fill(request, unavailable())
 
 
 @exception_view_config(Exception, renderer="problem")

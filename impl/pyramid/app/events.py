@@ -26,9 +26,8 @@ def includeme(config: Configurator) -> None:
     settings: Settings = config.get_settings()["service"]
     log, redis = DatabaseEventLog(config.registry["sessions"]), None
     if settings.redis_url is not None:
-        # An idle subscription is no dead one: redis-py would give up after 5 s.
         redis = Redis.from_url(
-            settings.redis_url, socket_timeout=None, socket_connect_timeout=2, socket_keepalive=True
+            settings.redis_url, socket_timeout=2, socket_connect_timeout=2, socket_keepalive=True
         )
     config.registry["feed"] = Feed(log, queue_events=settings.ws_queue_events, redis=redis)
     config.registry["sockets"] = OpenSockets(settings.ws_max_connections)
@@ -96,3 +95,5 @@ def _send_all(websocket: WebSocket, subscription: Subscription) -> None:
     except Exception:
         logger.exception("the feed of user %d failed", subscription.user_id)
         websocket.close(INTERNAL_ERROR)
+    finally:
+        subscription.end(CLOSE_GOING_AWAY)  # who hears commands may be waiting

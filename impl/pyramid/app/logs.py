@@ -18,7 +18,7 @@ access = logging.getLogger("app.access")
 def includeme(config: Configurator) -> None:
     """Log requests, at the level that the environment asks for."""
     settings: Settings = config.get_settings()["service"]
-    logging.getLogger().setLevel(settings.log_level)
+    logging.getLogger("app").setLevel(settings.log_level)
     config.add_tween("app.logs.access_tween_factory", over="app.messages.message_tween_factory")
 
 

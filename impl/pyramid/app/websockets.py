@@ -96,6 +96,8 @@ class WebSocket(Server):
         with self._writing:
             event = TextMessage(data) if isinstance(data, str) else BytesMessage(data)
             self._transmit(event)
+        if self._stop_code is not None:
+            self.close(self._stop_code)
 
     def close(self, reason: int | None = None, message: str | None = None) -> None:
         """Send a Close; the iteration ends when the client has answered it."""
@@ -131,8 +133,7 @@ class WebSocket(Server):
             elif pinged:
                 return False
             else:
-                with self._writing:
-                    self._transmit(Ping())
+                self._control(Ping())
                 pinged = True
         return True
 
@@ -146,12 +147,11 @@ class WebSocket(Server):
     def _take(self, event: Event) -> Iterator[str | bytes]:
         if isinstance(event, Message) and self._close_by is None:
             yield from self._collect(event)
-        elif isinstance(event, Ping) and self._close_by is None:
-            with self._writing:
-                self._transmit(event.response())
+        elif isinstance(event, Ping):
+            self._control(event.response())
         elif isinstance(event, CloseConnection):
-            if self.ws.state in {ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING}:
-                with self._writing:
+            with self._writing:
+                if self.ws.state in {ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING}:
                     self._transmit(event.response())
             self.connected = False
 
@@ -167,10 +167,18 @@ class WebSocket(Server):
             parts, self._parts, self._size = self._parts, [], 0
             yield data[:0].join(parts)
 
+    def _control(self, event: Event) -> None:
+        """Send a Ping or a Pong, unless a Close was sent: none may follow it."""
+        with self._writing:
+            if self._close_by is None:
+                self._transmit(event)
+
     def _transmit(self, event: Event) -> None:
         try:
             self.sock.sendall(self.ws.send(event))
-        except (OSError, LocalProtocolError):
+        except LocalProtocolError:  # behind a Close, which the reader answers or waits for
+            raise ConnectionClosed from None
+        except OSError:
             self._drop()
             raise ConnectionClosed from None
 
