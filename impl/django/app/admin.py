@@ -1,10 +1,10 @@
 """What the admin of users and items has in common: the feed hears of every edit."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import CharField, QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from app.models import Resource
@@ -13,6 +13,9 @@ from events.outbox import writing
 
 class ResourceAdmin(admin.ModelAdmin):
     """The admin of a resource: each edit is one transaction, with its events at the end."""
+
+    # Contract: the admin's forms would strip white space.
+    formfield_overrides: ClassVar = {CharField: {"strip": False}}
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Add or change a resource."""
@@ -42,7 +45,7 @@ class ResourceAdmin(admin.ModelAdmin):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Resource]) -> None:
         """Delete some resources, with an event for each."""
         # Contract: the admin would delete them in one statement, of which no model hears.
-        for resource in queryset.order_by("pk"):
+        for resource in queryset.select_for_update(of=("self",)).order_by("pk"):
             resource.delete()
 
 

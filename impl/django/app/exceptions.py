@@ -1,23 +1,27 @@
 """Problems (RFC 9457): every error of the service, and what Django's and DRF's become."""
 
+import logging
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
 from django.db import Error
-from django.http import HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework.exceptions import (
     APIException,
     ErrorDetail,
     MethodNotAllowed,
     NotAuthenticated,
+    NotFound,
     PermissionDenied,
     UnsupportedMediaType,
     ValidationError,
 )
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
+
+logger = logging.getLogger(__name__)
 
 PROBLEMS = {
     "malformed-json": (400, "Malformed JSON"),
@@ -133,7 +137,10 @@ def handle(error: Exception, _context: Mapping[str, Any]) -> Response | None:
 
 def problem_of_database(error: Exception) -> Problem | None:
     """Return the problem of a database that does not answer, so that a retry may help."""
-    return unavailable() if isinstance(error, Error) and _is_unreachable(error) else None
+    if not (isinstance(error, Error) and _is_unreachable(error)):
+        return None
+    logger.warning("the database does not answer: %s", error)
+    return unavailable()
 
 
 def bad_request(_request: HttpRequest, exception: Exception) -> JsonResponse:
@@ -166,12 +173,13 @@ def _problem_of(error: Exception) -> Problem | None:
             return unauthorized()
         case PermissionDenied():
             return Problem("forbidden")
+        case Http404() | NotFound():  # get_object's is Django's
+            return Problem("not-found")
         case MethodNotAllowed():
             return Problem("method-not-allowed")
         case UnsupportedMediaType():
             return Problem("unsupported-media-type")
-    # get_object's Http404 is Django's; what else DRF raises is a defect of ours.
-    return Problem("not-found") if type(error).__name__ in {"Http404", "NotFound"} else None
+    return None  # what else DRF raises is a defect of ours
 
 
 def _violations(detail: Mapping[Any, Any], parent: str = "") -> Iterator[dict[str, str]]:

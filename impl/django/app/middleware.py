@@ -1,4 +1,4 @@
-"""What holds for every response: its id, a line in the log, and 503 without a database."""
+"""What holds for every response: id, line in the log, 503 without a database, no API cookies."""
 
 import logging
 import re
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from channels.middleware import BaseMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse
 
 from app.bodies import Message, Receive, Send
@@ -39,6 +40,18 @@ class ExchangeMiddleware:
         """Answer 503 when the database cannot be reached; leave other errors to Django."""
         problem = problem_of_database(error)
         return None if problem is None else problem.response()
+
+
+class AdminSessionMiddleware(SessionMiddleware):
+    """The sessions of the admin, which alone has cookies."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        """Keep the session that the admin has used; leave the API's answers alone."""
+        # Contract: Django would delete a cookie that names no session in every answer.
+        match = request.resolver_match
+        if match is None or match.app_name != "admin":
+            return response
+        return super().process_response(request, response)
 
 
 class HandshakeMiddleware(BaseMiddleware):

@@ -15,7 +15,8 @@ HTTP_THREADS = 32
 # get_asgi_application() starts a thread and opens a connection for each request: on PostgreSQL it
 # read 90 items/s and 54 pages/s where the WSGI application behind a2wsgi read 203 and 112, on
 # SQLite 146 and 85 where that read 263 and 141.
-http = WSGIMiddleware(get_wsgi_application(), workers=HTTP_THREADS)
+# The queue has no bound, as an answer has one (its file): a slow reader keeps no thread waiting.
+http = WSGIMiddleware(get_wsgi_application(), workers=HTTP_THREADS, send_queue_size=0)
 
 from app.bodies import BodyReader  # noqa: E402 (Django is set up first)
 from app.middleware import HandshakeMiddleware  # noqa: E402

@@ -45,7 +45,7 @@ MIDDLEWARE = [
     "app.middleware.ExchangeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "app.middleware.AdminSessionMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -65,7 +65,8 @@ DATABASE_OPTIONS: dict[str, dict[str, Any]] = {
         "timeout": 5,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
     },
-    "django.db.backends.postgresql": {"connect_timeout": 2},
+    # A host that is gone without a word is not waited for as long as the kernel would.
+    "django.db.backends.postgresql": {"connect_timeout": 2, "tcp_user_timeout": 5000},
 }
 # Each thread keeps its connection: at most as many are open as there are threads.
 DATABASE: dict[str, Any] = {

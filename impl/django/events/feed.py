@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 CHANNEL = "events"
 LOOK_EVERY_SECONDS = 5.0
 RECONNECT_SECONDS = 1.0
+PUBLISH_SECONDS = 2.0
 PAGE_EVENTS = 200
 PENDING_COMMANDS = 16
 
@@ -78,7 +79,7 @@ class Feed:
         self._wake, self._publish = asyncio.Event(), asyncio.Event()
         jobs = [self._follow()]
         if self._redis_url is not None:
-            # redis-py would take a subscription that is idle for 5 s for a dead one.
+            # With a limit, redis-py sends in asyncio.wait_for: Python 3.11 may lose its cancelling.
             self._redis = Redis.from_url(
                 self._redis_url,
                 socket_timeout=None,
@@ -192,9 +193,10 @@ class Feed:
             await self._publish.wait()
             self._publish.clear()
             try:
-                await self._redis.publish(CHANNEL, b"")
+                async with asyncio.timeout(PUBLISH_SECONDS):
+                    await self._redis.publish(CHANNEL, b"")
             except (RedisError, OSError) as error:
-                logger.warning("cannot wake the other workers: %s", error)
+                logger.warning("cannot wake the other workers: %r", error)
 
     async def _hear_wake_ups(self) -> None:
         while self._redis is not None:

@@ -29,6 +29,8 @@ class Outbox:
         """Tell of what has been done to a resource: it was created, updated or deleted."""
         name, key = resource._meta.model_name, resource.pk
         was, _ = self._changes.pop((name, key), ("", resource))
+        if (was, verb) == ("created", "deleted"):
+            return  # nobody saw it
         self._changes[name, key] = ("created" if was == "created" else verb, resource)
 
     def write(self) -> None:

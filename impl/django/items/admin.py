@@ -1,10 +1,11 @@
 """The admin of items."""
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.widgets import AdminTextareaWidget
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
@@ -12,19 +13,38 @@ from app.admin import ResourceAdmin
 from items.models import MAX_TAGS, TAG, Item
 
 
+class TextField(forms.CharField):
+    """A text whose lines end as they do on the wire, not as a browser submits them."""
+
+    def to_python(self, value: str | None) -> str | None:
+        """Return the text."""
+        text: str | None = super().to_python(value)
+        return text and re.sub(r"\r\n?", "\n", text)
+
+    def has_changed(self, initial: str | None, data: str | None) -> bool:
+        """Say whether the text is another, whatever ends its lines."""
+        return bool(super().has_changed(self.to_python(initial), data))
+
+
 class ItemForm(forms.ModelForm):
     """An item, with its tags in one field."""
 
-    name = forms.CharField(max_length=200, strip=False)
     tags = forms.CharField(required=False, help_text="Separated by spaces.")
 
     class Meta:
         model = Item
         fields = ("owner", "name", "description", "price_cents", "status")
+        field_classes: ClassVar = {"description": TextField}
+        widgets: ClassVar = {"description": AdminTextareaWidget}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["tags"].initial = " ".join(self.instance.tags)
+
+    def clean_description(self) -> str | None:
+        """Return the description; one that was left as it was stays so, empty or null."""
+        changed = "description" in self.changed_data
+        return self.cleaned_data["description"] if changed else self.instance.description
 
     def clean_tags(self) -> list[str]:
         """Return the tags."""

@@ -93,6 +93,13 @@ def test_deleting_users_in_the_list_tells_of_their_items_first(
     assert client.get("/users/me", headers=ada.headers).status_code == 401
 
 
+def test_deleting_items_in_the_list_is_an_event_each(browser: Client, ada: Account) -> None:
+    ids = [ada.create_item()["id"] for _ in range(2)]
+    fields = {"action": "delete_selected", "_selected_action": ids, "post": "yes"}
+    submit(browser, "/admin/items/item/", fields)
+    assert events()[-2:] == [("item.deleted", item_id) for item_id in ids]
+
+
 def test_a_new_user_may_be_made_staff(browser: Client, client: APIClient) -> None:
     password = {"password1": "analytical", "password2": "analytical"}
     fields = {"email": "Ada@Example.org", "name": "Ada", **password}
@@ -103,6 +110,41 @@ def test_a_new_user_may_be_made_staff(browser: Client, client: APIClient) -> Non
     assert events()[-1] == ("user.created", user.pk)
     log_in = {"email": "ada@example.org", "password": "analytical"}
     assert client.post("/tokens", log_in).status_code == 201
+
+
+@pytest.mark.parametrize("description", [None, "", " a\nb ", "a\r\nb"])
+def test_an_edit_leaves_a_text_as_it_was(
+    browser: Client, client: APIClient, ada: Account, description: str | None
+) -> None:
+    item = ada.create_item(description=description)
+    path = f"/admin/items/item/{item['id']}/change/"
+    submitted = "\r\n".join((description or "").splitlines())
+    fields = {"name": "Lamp", "description": submitted, "price_cents": 5, "status": "draft"}
+    submit(browser, path, fields)
+    edited = client.get(f"/items/{item['id']}", headers=ada.headers).json()
+    assert (edited["price_cents"], edited["description"]) == (5, description)
+
+
+def test_a_new_text_keeps_its_white_space(browser: Client, client: APIClient, ada: Account) -> None:
+    item = ada.create_item(description="Bright")
+    path = f"/admin/items/item/{item['id']}/change/"
+    assert b"</textarea>" in browser.get(path).content
+    fields = {"name": " Lamp ", "price_cents": 5, "status": "draft"}
+    text = "x" * 1999
+    submit(browser, path, {**fields, "description": f"\r\n{text}"})
+    edited = client.get(f"/items/{item['id']}", headers=ada.headers).json()
+    assert (edited["name"], edited["description"]) == (" Lamp ", f"\n{text}")
+    submit(browser, f"/admin/users/user/{ada.user['id']}/change/", {**ada.user, "name": " Ada "})
+    assert client.get(ada.path, headers=ada.headers).json()["name"] == " Ada "
+
+
+def test_the_api_leaves_the_admins_cookie_alone(client: APIClient) -> None:
+    client.cookies["sessionid"] = "x"
+    assert client.get("/admin/").cookies.keys() == {"sessionid"}
+    client.cookies["sessionid"] = "x"
+    answers = [client.get(path) for path in ("/healthz", "/users", "/admin", "/nowhere")]
+    assert [answer.status_code for answer in answers] == [200, 401, 404, 404]
+    assert not any(answer.cookies for answer in answers)
 
 
 def test_the_admin_holds_to_the_contracts_constraints(browser: Client, ada: Account) -> None:

@@ -4,10 +4,14 @@ import pytest
 from argon2 import PasswordHasher
 from django.core.management import call_command
 from django.db import connection
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from events.models import Event
+from events.outbox import writing
+from items.models import Item
 from tests.conftest import Account
+from users.models import User
 
 
 def test_logging_in_leaves_the_hash_of_another_implementation_alone(
@@ -31,6 +35,23 @@ def test_a_whole_second_is_stored_with_its_six_zeros(client: APIClient, ada: Acc
     with connection.cursor() as cursor:
         cursor.execute("SELECT CAST(occurred_at AS TEXT) FROM events")
         assert cursor.fetchone()[0].endswith(".000000")
+
+
+def test_an_event_that_cannot_be_written_is_no_taken_email(client: APIClient) -> None:
+    Event.objects.create(id=1, event="", resource_id=1, occurred_at=timezone.now())
+    body = {"email": "ada@example.org", "name": "Ada", "password": "correct horse"}
+    client.raise_request_exception = False
+    assert client.post("/users", body).status_code == 500
+    assert not User.objects.exists()
+
+
+def test_what_is_gone_before_the_commit_is_not_told(client: APIClient, ada: Account) -> None:
+    with writing():
+        item = Item(owner_id=ada.user["id"], name="Lamp", price_cents=1999)
+        item.save()
+        item.save()
+        item.delete()
+    assert list(Event.objects.values_list("event", flat=True)) == ["user.created"]
 
 
 @pytest.mark.django_db

@@ -17,6 +17,7 @@ from app.exceptions import Problem, invalid_credentials
 from app.permissions import IsSelf
 from app.tokens import issue_token
 from app.views import OpenView, ResourceViewSet, lock_user
+from events.outbox import writing
 from users.models import User
 from users.serializers import TokenSerializer, UserSerializer
 
@@ -43,7 +44,8 @@ class UserViewSet(ResourceViewSet):
 
     def perform_create(self, serializer: Serializer) -> None:
         """Write the new user."""
-        _save(serializer)
+        with writing():  # an event that cannot be written is no taken address
+            _save(serializer)
 
     def perform_update(self, serializer: Serializer) -> None:
         """Write the changed user."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import uvicorn
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from app.server import Protocol
 
@@ -26,7 +26,9 @@ class Command(BaseCommand):
         parser.add_argument("--workers", type=int, default=settings.ENVIRONMENT.workers)
 
     def handle(self, *_: Any, host: str, port: int, workers: int, **__: Any) -> None:
-        """Serve."""
+        """Serve, unless the option asks for workers that nothing would wake."""
+        if workers > 1 and settings.ENVIRONMENT.redis_url is None:
+            raise CommandError("WORKERS above 1 needs REDIS_URL, which wakes the other workers")
         uvicorn.run(
             settings.ASGI_APPLICATION.replace(".application", ":application"),
             host=host,
