@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
 _CONNECT_ARGS: dict[str, dict[str, Any]] = {
     "sqlite": {"timeout": 5},
-    "postgresql": {"connect_timeout": 2},
+    # A host that is gone without a word is not waited for as long as the kernel would.
+    "postgresql": {"connect_timeout": 2, "tcp_user_timeout": 5000},
 }
 # A reading transaction sees one moment: else a caller might be there and their item already gone.
 # A writing one sees what others have committed while it waited for a lock.

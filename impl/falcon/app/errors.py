@@ -126,6 +126,7 @@ async def handle_exception(
     if ws is not None and ws.unaccepted:
         raise HandshakeRefused(error)
     if ws is None and is_unreachable(error):
+        logger.warning("the database does not answer: %s", error)
         raise Unavailable
     request_id = req.context.request_id
     logger.error("unhandled exception", exc_info=error, extra={"request_id": request_id})

@@ -102,5 +102,5 @@ class LifespanMiddleware:
 
 def connect_redis(url: str) -> Redis:
     """Return a client that connects when first used, and waits for messages without end."""
-    # redis-py would take a subscription that is idle for 5 s for a dead one.
+    # With a limit, redis-py sends in asyncio.wait_for: Python 3.11 may lose its cancellation.
     return Redis.from_url(url, socket_timeout=None, socket_connect_timeout=2, socket_keepalive=True)

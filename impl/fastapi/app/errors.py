@@ -1,5 +1,6 @@
 """Problems (RFC 9457), and the handlers that turn exceptions into them."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -16,6 +17,8 @@ from starlette.routing import Match
 from app.database import is_unreachable
 from app.schemas import violations
 from app.validation import is_json, is_too_large
+
+logger = logging.getLogger(__name__)
 
 _STATUS = {
     "malformed-json": (400, "Malformed JSON"),
@@ -171,5 +174,6 @@ def _moved(error: ErrorDetails, location: tuple[int | str, ...]) -> ErrorDetails
 
 async def _answer_database_error(_: HTTPConnection, error: Exception) -> Response:
     if is_unreachable(error):
+        logger.warning("the database does not answer: %s", error)
         return unavailable().response()
     raise error

@@ -80,7 +80,7 @@ async def tell_and_listen(websocket: WebSocket, subscription: Subscription) -> i
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def tell(websocket: WebSocket, subscription: Subscription) -> int:

@@ -66,7 +66,7 @@ async def run(websocket: WebSocket, conversation: Coroutine[None, None, int | No
         logger.exception("a websocket failed")
         code = INTERNAL_ERROR
     if code is not None:
-        with suppress(WebSocketDisconnect, TimeoutError):
+        with suppress(WebSocketDisconnect, TimeoutError, RuntimeError):  # it may be closed by now
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await websocket.close(code)
 

@@ -1,6 +1,7 @@
 """Settings from the environment, under the same names in every implementation."""
 
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PositiveInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -15,6 +16,17 @@ def _long_enough(key: SecretStr) -> SecretStr:
     return key
 
 
+def _readable(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        unreadable = parts.port == 0 or parts.netloc.count("@") > 1
+    except ValueError:
+        unreadable = True
+    if unreadable:
+        raise ValueError("This is no URL; special characters in it must be percent-encoded")
+    return url
+
+
 class Settings(BaseSettings):
     """What the environment (or a `.env` file) says; refuses to exist when that is unsafe."""
 
@@ -27,8 +39,10 @@ class Settings(BaseSettings):
     )
 
     app_env: Literal["development", "production"] = "development"
-    database_url: Annotated[str, Field(pattern="^(sqlite|postgresql)://")] = "sqlite:///app.db"
-    redis_url: Annotated[str, Field(pattern="^rediss?://")] | None = None
+    database_url: Annotated[
+        str, Field(pattern="^(sqlite|postgresql)://"), AfterValidator(_readable)
+    ] = "sqlite:///app.db"
+    redis_url: Annotated[str, Field(pattern="^rediss?://"), AfterValidator(_readable)] | None = None
     secret_key: Annotated[SecretStr, AfterValidator(_long_enough)] = SecretStr(DEVELOPMENT_KEY)
     token_ttl_seconds: PositiveInt = 3600
     host: str = "127.0.0.1"

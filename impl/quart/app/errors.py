@@ -1,6 +1,7 @@
 """Problems (RFC 9457): every error of the service, and what Quart's own errors become."""
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from werkzeug.routing.exceptions import WebsocketMismatch
 
 from app.database import is_unreachable
 from app.messages import this_request
+
+logger = logging.getLogger(__name__)
 
 PROBLEMS = {
     "malformed-json": (400, "Malformed JSON"),
@@ -116,6 +119,7 @@ async def _handle_http_error(error: HTTPException) -> HTTPException:
 
 async def _handle_database_error(error: SQLAlchemyError) -> Problem:
     if is_unreachable(error):
+        logger.warning("the database does not answer: %s", error)
         return unavailable()
     raise error
 

@@ -29,7 +29,7 @@ def init_events(app: Quart, settings: Settings) -> None:
     """Give the app its feed, which runs while the app serves, and its sockets."""
     redis = None
     if settings.redis_url is not None:
-        # An idle subscription is no dead one: redis-py would give up after 5 s.
+        # With a limit, redis-py sends in asyncio.wait_for: Python 3.11 may lose its cancellation.
         redis = Redis.from_url(
             settings.redis_url, socket_timeout=None, socket_connect_timeout=2, socket_keepalive=True
         )

@@ -42,6 +42,7 @@ def main() -> None:
 def exchange_manager(app: App) -> None:
     """Have the workers managed by ours; Sanic has no setting for it."""
     app.manager.__class__ = Manager
+    # Those it was made with would still be Sanic's.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, app.manager.shutdown_signal)
 

@@ -107,7 +107,8 @@ class ProblemHandler(ErrorHandler):
         if isinstance(exception, MethodNotAllowed):
             return self._answer_other_method(request)
         if is_unreachable(exception):
-            logger.warning("the database does not answer", extra={"request_id": request.id})
+            extra = {"request_id": request.id}
+            logger.warning("the database does not answer: %s", exception, extra=extra)
             return unavailable().response()
         self.log(request, exception)
         return _problem_of(exception).response()

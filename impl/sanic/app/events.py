@@ -101,6 +101,7 @@ def require_upgrade(request: Request) -> None:
         raise upgrade_required()
     assert isinstance(request.stream, Http)  # noqa: S101 (no HTTP/3 here)
     request.stream.upgrade_websocket = True
+    request.stream.keep_alive = False  # one handshake a connection, also when it is refused
 
 
 async def authenticate_handshake(request: Request) -> Claims:

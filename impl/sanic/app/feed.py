@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 CHANNEL = "events"
 LOOK_EVERY_SECONDS = 5.0
 RECONNECT_SECONDS = 1.0
+PUBLISH_SECONDS = 2.0
 PAGE_EVENTS = 200
 PENDING_COMMANDS = 16
 
@@ -199,9 +200,10 @@ class Feed:
             await self._publish.wait()
             self._publish.clear()
             try:
-                await redis.publish(CHANNEL, b"")
+                async with asyncio.timeout(PUBLISH_SECONDS):
+                    await redis.publish(CHANNEL, b"")
             except (RedisError, OSError) as error:
-                logger.warning("cannot wake the other workers: %s", error)
+                logger.warning("cannot wake the other workers: %r", error)
 
     async def _hear_wake_ups(self, redis: Redis) -> None:
         while True:

@@ -30,6 +30,8 @@ def logging_config(level: str) -> dict[str, Any]:
             "app": {"level": level},
             # Contract: at DEBUG Sanic would log every websocket frame, tokens among them.
             "sanic": {"level": "INFO"},
+            # Contract: when it stops it would log the URLs of requests that are cut off.
+            "sanic.root": {"level": "WARNING"},
             "sanic.websockets": {"level": "WARNING"},
         },
         "root": {"level": "WARNING", "handlers": ["stderr"]},

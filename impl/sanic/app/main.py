@@ -42,9 +42,9 @@ def create_app(settings: Settings | None = None) -> App:
         }
     )
     init_services(app)
+    init_sessions(app)  # first, so that its response middleware runs last
     init_logs(app)
     init_messages(app)
-    init_sessions(app)
     events.init_events(app)
     for resource in (users, auth, items, health, events):
         app.blueprint(resource.bp)
@@ -76,5 +76,5 @@ def init_services(app: App) -> None:
 
 def connect_redis(url: str) -> Redis:
     """Return a client that connects when first used, and waits for messages without end."""
-    # redis-py would take a subscription that is idle for 5 s for a dead one.
+    # With a limit, redis-py sends in asyncio.wait_for: Python 3.11 may lose its cancellation.
     return Redis.from_url(url, socket_timeout=None, socket_connect_timeout=2, socket_keepalive=True)

@@ -32,6 +32,7 @@ class Protocol(WebSocketProtocol):
     def close_if_idle(self) -> bool:
         """Close, as the server stops; a connection with a request in flight once it is answered."""
         # Contract: Sanic would go on to take requests from it.
+        self.app.config.KEEP_ALIVE = False
         if self._http is not None:
             self._http.keep_alive = False
         return bool(super().close_if_idle())

@@ -83,6 +83,7 @@ async def serve(settings: Settings, sockets: list[socket], parent: int | None) -
 async def stop(server: Server, services: Services) -> None:
     """Take nothing new, answer the requests in flight, and let the websockets close."""
     server.stop()
+    server.conn_params.no_keep_alive = True  # a connection that is open would be served on
     services.sockets.close()
     with suppress(TimeoutError):
         async with asyncio.timeout(STOP_SECONDS):

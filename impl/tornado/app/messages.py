@@ -107,7 +107,7 @@ class BaseHandler(RequestHandler):
             return
         extra = {"request_id": self.request_id}
         if isinstance(value, Exception) and is_unreachable(value):
-            logger.warning("the database does not answer", extra=extra)
+            logger.warning("the database does not answer: %s", value, extra=extra)
             return
         # Contract: Tornado would log the query, where some send their token.
         exc_info = (typ, value, tb)
