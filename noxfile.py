@@ -183,7 +183,7 @@ def faults(session: nox.Session) -> None:
 
 @nox.session(default=False, venv_backend="none")
 def facts(session: nox.Session) -> None:
-    """Count and measure every implementation, and write the table of README.md."""
+    """Count and measure every implementation: the table of README.md, the map in impl/README.md."""
     run_patiently(session, "rosetta.facts")
 
 
@@ -202,11 +202,14 @@ def serve(session: nox.Session) -> None:
     os.execv(python, [python, "-m", "rosetta.serve", *session.posargs])  # noqa: S606
 
 
-def interpreter(session: nox.Session, *implementation: str) -> Path:
-    """Return the Python of the suite, one for all sessions, or of an implementation's tests."""
+def interpreter(session: nox.Session, implementation: str | None = None) -> Path:
+    """Return the Python of an implementation's tests or, without one, of all the suite does.
+
+    Its environment is made as locked if it is not yet, or not any more.
+    """
     if nox.virtualenv.HAS_UV:
         session.env["UV"] = nox.virtualenv.UV
-    command = (sys.executable, "-m", "rosetta.venvs", *implementation)
+    command = [sys.executable, "-m", "rosetta.venvs", *([implementation] if implementation else [])]
     with session.chdir(CONFORMANCE):
         printed = session.run(*command, silent=True, log=False, external=True)
     return Path(str(printed).strip().splitlines()[-1])

@@ -77,6 +77,17 @@ FAULTS = (
         ),
     ),
     fault(
+        "place-is-lost-amid-commands",
+        "ws-handshake",
+        "A feed that ends while commands wait to be answered keeps its place for good.",
+        (
+            EVENTS,
+            "    finally:\n"
+            "        subscription.end(CLOSE_GOING_AWAY)  # who hears commands may be waiting\n",
+            "",
+        ),
+    ),
+    fault(
         "protocol-before-authorization",
         "ws-handshake",
         "A token in the protocols is looked at before Authorization.",
@@ -357,6 +368,27 @@ FAULTS = (
             FEED,
             "        self._expires_at = expires_at\n",
             "        self._expires_at = expires_at + 3\n",
+        ),
+    ),
+    fault(
+        "close-amid-a-replay-is-a-drop",
+        "ws-close",
+        "A Close that comes amid a replay cuts the connection and is not answered.",
+        (
+            WEBSOCKETS,
+            "        except LocalProtocolError:  # behind a Close, which the reader answers or "
+            "waits for\n            raise ConnectionClosed from None\n        except OSError:\n",
+            "        except (OSError, LocalProtocolError):\n",
+        ),
+    ),
+    fault(
+        "no-1001-amid-a-message",
+        "ws-close",
+        "A client that is being sent a message when the server stops gets no Close.",
+        (
+            WEBSOCKETS,
+            "        if self._stop_code is not None:\n            self.close(self._stop_code)\n\n",
+            "\n",
         ),
     ),
     fault(

@@ -22,7 +22,7 @@ from rosetta.client import Api, expect
 from rosetta.concerns import CONCERNS
 from rosetta.fleet import Fleet
 from rosetta.harness import ServerError
-from rosetta.manifest import ROOT, Implementation, ManifestError, discover
+from rosetta.manifest import ROOT, Implementation, ManifestError, select
 from rosetta.results import versions
 from rosetta.venvs import VenvError, environment_of
 
@@ -182,9 +182,7 @@ def write(readme: Path, table: str) -> None:
 def main(root: Path = ROOT) -> int:
     """Write both tables and print the first; return 1 if that is not possible."""
     try:
-        implementations = discover(root)
-        if not implementations:
-            raise ManifestError("no implementation found")
+        implementations = select(root=root)
         facts = [facts_of(implementation) for implementation in implementations.values()]
         table = table_of(facts)
         write(root / "README.md", table)

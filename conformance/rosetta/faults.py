@@ -4,7 +4,8 @@ python -m rosetta.faults [ID …] [--rule ID] [--layers rules,contract,model] [-
 
 Each fault of ``faults/`` is planted in a copy of one good implementation, and the tests of its own
 rule are run against the copy until one fails. Afterwards every test that has caught a fault is run
-against a copy without any, and must pass.
+against a copy without any, and must pass. Several run at a time and may starve each other: what
+goes wrong is tried once more, alone.
 """
 
 from __future__ import annotations
@@ -165,6 +166,11 @@ def try_all(
     for fault, futures in tried:
         trials.append(Trial(fault, {layer: future.result() for layer, future in futures.items()}))
         show(trials[-1], console)
+    for trial in Matrix(trials, layers).lost:
+        if "rules" in layers:
+            trial.findings["rules"] = pool.submit(attempt, bench, trial.fault, "rules").result()
+            console.print("once more, alone:")
+            show(trial, console)
     return trials
 
 
@@ -178,7 +184,7 @@ def control(pool: ProcessPoolExecutor, bench: Bench, trials: Sequence[Trial]) ->
         for finding in trial.findings.values():
             for test in finding.tests:
                 credited[(trial.fault.database, trial.fault.workers), test].append(finding)
-    failing = failed(pool, bench, credited)
+    failing = alone(pool, bench, failed(pool, bench, credited))
     for each, why in failing.items():
         for finding in credited[each]:
             finding.take_back(f"fails without the fault, too: {why}")
@@ -199,6 +205,16 @@ def failed(
     }
 
 
+def alone(
+    pool: ProcessPoolExecutor, bench: Bench, tests: Iterable[tuple[Configuration, str]]
+) -> dict[tuple[Configuration, str], str]:
+    """Return which of the tests fail again, each while nothing else runs, and why."""
+    failing: dict[tuple[Configuration, str], str] = {}
+    for test in tests:
+        failing |= failed(pool, bench, [test])
+    return failing
+
+
 def recollect() -> Matrix:
     """Return what was found when last all faults were tried, by layer."""
     return Matrix.recalled(json.loads(FOUND.read_text(encoding="utf-8")), FAULTS)
@@ -209,7 +225,7 @@ def write(
 ) -> None:
     """Write faults.json; renew findings.json and docs/faults.md where all faults were tried."""
     whole = len(matrix.trials) == len(FAULTS) and not matrix.partial
-    some = f"{len(matrix.trials)} of {len(FAULTS)} faults, by {', '.join(matrix.layers)}"
+    some = f"{len(matrix.trials)} of {len(FAULTS)} faults; {matrix.catches()}"
     about = {
         "implementation": implementation.name,
         **results.tested(implementation, environment_of(implementation)),

@@ -124,18 +124,16 @@ def matrix_faults(document: Json) -> list[str]:
     faults = [f"is partial: {matrix['partial']}"] if matrix["partial"] else []
     if not matrix["faults"]:
         faults.append("no fault was tried")
-    if lost := [each for each in matrix["faults"] if _is_lost(each)]:
+    lost = [each for each in matrix["faults"] if each["outcome"] not in {"caught", "untried"}]
+    untried = sum(each["outcome"] == "untried" for each in matrix["faults"])
+    if untried and not matrix["partial"]:
+        faults.append(f"{untried} not tried at their own rules")
+    if lost:
         told = ", ".join(f"{each['id']} ({each['outcome']})" for each in lost)
         faults.append(f"{len(lost)} not caught: {told}")
     if failing := matrix["control"]["failing"]:
         faults.append(f"tests that fail without a fault, too: {', '.join(failing)}")
     return faults
-
-
-def _is_lost(fault: Json) -> bool:
-    # The layers beside know no rule: what survives them alone was not tried at its own.
-    spared = fault["outcome"] == "survived" and "rules" not in fault["findings"]
-    return fault["outcome"] != "caught" and not spared
 
 
 def stability_faults(document: Json) -> list[str]:

@@ -58,14 +58,23 @@ def discover(root: Path = ROOT) -> dict[str, Implementation]:
     return found
 
 
-def find(name: str, root: Path = ROOT) -> Implementation:
-    """Return the implementation called ``name``; raise ManifestError, naming those that exist."""
+def select(names: Sequence[str] = (), root: Path = ROOT) -> dict[str, Implementation]:
+    """Return the implementations of these names in their order, without any all there are.
+
+    Raise ManifestError if there are none, or none of a name, naming those that exist.
+    """
     found = discover(root)
     if not found:
         raise ManifestError("no implementation found: no impl/*/pyproject.toml has a manifest")
-    if name not in found:
-        raise ManifestError(f"no implementation {name!r}: there are {', '.join(found)}")
-    return found[name]
+    for name in names:
+        if name not in found:
+            raise ManifestError(f"no implementation {name!r}: there are {', '.join(found)}")
+    return {name: found[name] for name in names or found}
+
+
+def find(name: str, root: Path = ROOT) -> Implementation:
+    """Return the implementation called ``name``; raise ManifestError, naming those that exist."""
+    return select([name], root)[name]
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -13,15 +13,9 @@ from rich.text import Text
 from rosetta.mutants import Fault
 
 LAYERS = ("rules", "contract", "model")
-Outcome = Literal["caught", "survived", "broke", "unproven"]
+# conformance/README.md says what each means.
+Outcome = Literal["caught", "survived", "broke", "unproven", "untried"]
 Memory = Mapping[str, Mapping[str, Mapping[str, Any]]]  # findings by fault and layer
-# From good to bad.
-OUTCOMES: Mapping[Outcome, str] = {
-    "caught": "a test failed",
-    "survived": "no test failed: the suite is blind here",
-    "broke": "the server did not start, or answered 5xx at large, which any test would have seen",
-    "unproven": "the run did not come to its end, or the test fails without the fault, too",
-}
 INTRODUCTION = """\
 Written by `nox -s faults`. Each fault is planted in a copy of `impl/{implementation}`, and the
 tests of the rule that it breaks are run until one fails; it counts as caught only if the server
@@ -55,17 +49,15 @@ class Trial:
 
     @property
     def outcome(self) -> Outcome:
-        """What the tests of the fault's own rule made of it; without them, the best outcome."""
+        """What the tests of the fault's own rule made of it.
+
+        Without them it is untried, unless a layer beside, which knows no rule, had no server to
+        test or did not come to its end.
+        """
         if "rules" in self.findings:
             return self.findings["rules"].outcome
         outcomes = [finding.outcome for finding in self.findings.values()]
-        return min(outcomes, key=list(OUTCOMES).index)
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether the suite is to blame; what survives only layers beside was not tried at all."""
-        spared = self.outcome == "survived" and "rules" not in self.findings
-        return self.outcome != "caught" and not spared
+        return next((each for each in outcomes if each in {"broke", "unproven"}), "untried")
 
 
 @dataclass
@@ -117,8 +109,8 @@ class Matrix:
 
     @property
     def lost(self) -> list[Trial]:
-        """The trials whose fault was not caught, though it was tried at its own rule or broke."""
-        return [trial for trial in self.trials if trial.is_lost]
+        """The trials whose fault was tried and not caught."""
+        return [trial for trial in self.trials if trial.outcome not in {"caught", "untried"}]
 
     @property
     def partial(self) -> bool:
@@ -138,6 +130,15 @@ class Matrix:
 
     def _tried(self, layer: str) -> set[str]:
         return {trial.fault.id for trial in self.trials if layer in trial.findings}
+
+    def catches(self) -> str:
+        """Return in words how many faults each layer caught."""
+        findings = [trial.findings for trial in self.trials]
+        caught = {
+            layer: sum(found[layer].outcome == "caught" for found in findings if layer in found)
+            for layer in self.layers
+        }
+        return ", ".join(f"{layer} caught {count}" for layer, count in caught.items())
 
     def known(self) -> dict[str, str]:
         """Return which test of its rule caught each fault."""
@@ -189,7 +190,7 @@ def document(matrix: Matrix, implementation: str) -> str:
 
 def totals(matrix: Matrix) -> str:
     """Return the figures in a sentence or two."""
-    caught = len(matrix.trials) - len(matrix.lost)
+    caught = sum(trial.outcome == "caught" for trial in matrix.trials)
     rules = {trial.fault.rule for trial in matrix.trials}
     failing = ", ".join(f"`{test}`" for test in matrix.failing)
     return (

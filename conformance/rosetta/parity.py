@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from rosetta.manifest import ROOT, Implementation, ManifestError, discover
+from rosetta.manifest import ROOT, Implementation, ManifestError, select
 
 Members = dict[str, Path]
 
@@ -51,12 +51,9 @@ def _difference(group: str, first: Path, other: Path) -> str:
 def main(root: Path = ROOT) -> int:
     """Print each group and what is wrong with it; return 1 if anything is."""
     try:
-        implementations = discover(root)
+        implementations = select(root=root)
     except ManifestError as error:
         print(error, file=sys.stderr)
-        return 1
-    if not implementations:
-        print("no implementation found", file=sys.stderr)
         return 1
     wrong = []
     for group, members in groups(implementations.values()).items():

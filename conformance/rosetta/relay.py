@@ -29,7 +29,7 @@ from rosetta.feed import Feed, HandshakeRefused, Silence
 from rosetta.fleet import Fleet, start_together
 from rosetta.harness import Server, ServerError, Target
 from rosetta.judge import closing
-from rosetta.manifest import ROOT, Implementation, ManifestError, discover
+from rosetta.manifest import ROOT, Implementation, ManifestError, find, select
 from rosetta.results import now, provenance, tested
 from rosetta.venvs import VenvError, environment_of
 from suite.model.machines import run_machine
@@ -164,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result |= {"problem": "", "seeds": list(SEEDS)}
     begin = time.monotonic()
     try:
-        chosen, migrated_by = choose(discover(), options.names, options.migrated_by)
+        chosen, migrated_by = choose(options.names, options.migrated_by)
         result["migrated_by"] = migrated_by.name
         for one in chosen:
             result["implementations"][one.name] = tested(one, environment_of(one))
@@ -181,16 +181,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def choose(
-    found: Mapping[str, Implementation], names: Sequence[str], migrated_by: str | None
+    names: Sequence[str], migrated_by: str | None
 ) -> tuple[list[Implementation], Implementation]:
     """Return the implementations to run and the one to migrate; raise ManifestError."""
-    chosen = list(names or found)
-    for name in [*chosen, *([migrated_by] if migrated_by else [])]:
-        if name not in found:
-            raise ManifestError(f"no implementation {name!r}: there are {', '.join(found)}")
+    chosen = list(select(names).values())
     if len(chosen) < LEAST:
         raise ManifestError(f"a relay needs {LEAST} implementations; there are {len(chosen)}")
-    return [found[name] for name in chosen], found[migrated_by or chosen[0]]
+    return chosen, find(migrated_by) if migrated_by else chosen[0]
 
 
 def named(text: str, names: Mapping[str, str]) -> str:

@@ -26,7 +26,7 @@ from rosetta.corpus import CorpusError, Line, Recording
 from rosetta.fleet import SECRET_KEY, Fleet
 from rosetta.harness import ServerError
 from rosetta.judge import closing
-from rosetta.manifest import ROOT, Implementation, ManifestError, discover
+from rosetta.manifest import ROOT, Implementation, ManifestError, select
 from rosetta.minimise import minimised
 from rosetta.normal import OPEN, Normal
 from rosetta.player import Player
@@ -378,16 +378,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     path = options.results / "replay.json"
     path.unlink(missing_ok=True)  # an older result is none of this run, whatever becomes of it
     try:
-        found = discover()
-        if not found:
-            raise ManifestError("no implementation found")
-        if unknown := [name for name in options.names if name not in found]:
-            raise ManifestError(f"no implementation {unknown[0]!r}: there are {', '.join(found)}")
+        chosen = select(options.names)
         recordings = [corpus.read_file(options.file)] if options.file else corpus.read()
     except (ManifestError, CorpusError) as error:
         print(f"RED: {error}", file=sys.stderr)
         return 1
-    chosen = {name: found[name] for name in options.names or found}
     logs = options.results / "replay.logs"
     shutil.rmtree(logs, ignore_errors=True)
     print("not compared:", *(f"{what} ({rule})" for what, rule in OPEN), sep="\n  ", flush=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 from rosetta import databases, documents
 from rosetta.judge import closing, run_faults
-from rosetta.manifest import ROOT, ManifestError, discover
+from rosetta.manifest import ROOT, ManifestError, select
 from rosetta.results import RunResult, now, provenance
 
 Json = Any
@@ -138,12 +138,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def chosen(words: Sequence[str]) -> tuple[int, list[str]]:
     """Return how many times to run which implementations; raise ManifestError."""
     counts, names = ([w for w in words if w.isdecimal() is number] for number in (True, False))
-    known = discover()
-    if unknown := [name for name in names if name not in known]:
-        raise ManifestError(f"no implementation {unknown[0]!r}: there are {', '.join(known)}")
     if len(counts) > 1 or "0" in counts:
         raise ManifestError(f"say once how many times: {' '.join(counts)}")
-    return int(counts[0]) if counts else TIMES, names or list(known)
+    return int(counts[0]) if counts else TIMES, list(select(names))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -105,8 +105,10 @@ def _locked(path: Path) -> Iterator[None]:
 def main() -> int:
     """Print the interpreter of an environment, which is made if it is not current."""
     try:
-        named = [development_environment_of(find(name)) for name in sys.argv[1:]]
-        venv = named[0] if named else environment_of_suite()
+        if sys.argv[1:]:
+            venv = development_environment_of(find(sys.argv[1]))
+        else:
+            venv = environment_of_suite()
     except (ManifestError, VenvError) as error:
         print(error, file=sys.stderr)
         return 1

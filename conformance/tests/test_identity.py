@@ -398,9 +398,9 @@ def test_a_relay_asks_one_after_the_other() -> None:
 
 def test_a_relay_of_one_is_refused() -> None:
     with pytest.raises(ManifestError, match="needs 2"):
-        choose({}, [], None)
+        choose(["flask"], None)
     with pytest.raises(ManifestError, match="no implementation 'x'"):
-        choose({}, ["x"], None)
+        choose([], "x")
 
 
 def test_a_relay_that_sent_nothing_is_red(tmp_path: Path) -> None:

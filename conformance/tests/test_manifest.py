@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rosetta.manifest import ManifestError, discover, find
+from rosetta.manifest import ManifestError, discover, find, select
 
 MANIFEST = """\
 [tool.conformance]
@@ -53,6 +53,13 @@ def test_an_unknown_name_is_answered_with_those_that_exist(tmp_path: Path) -> No
     write(tmp_path, MANIFEST, "quart")
     with pytest.raises(ManifestError, match="no implementation 'nope': there are flask, quart"):
         find("nope", tmp_path)
+
+
+def test_those_of_some_names_come_in_the_order_asked_for(tmp_path: Path) -> None:
+    for name in ("falcon", "flask", "quart"):
+        write(tmp_path, MANIFEST, name)
+    assert list(select(["quart", "falcon"], tmp_path)) == ["quart", "falcon"]
+    assert list(select([], tmp_path)) == ["falcon", "flask", "quart"]
 
 
 def test_nothing_found_is_an_error(tmp_path: Path) -> None:

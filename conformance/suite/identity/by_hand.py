@@ -616,73 +616,65 @@ def lives(hand: Hand) -> None:
 # -- websockets
 
 
+ASKING = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
+PLACES = ("after=", "after=x", "after=-1", "after=01", "after=1.0", f"after={10**18}")
+
+
 def handshakes(hand: Hand) -> None:
     """Handshakes that are refused, and what is asked of the paths without one."""
-    asking = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
     for path, method in itertools.product(("/ws/echo", "/ws/events", "/ws/other"), ("GET", "HEAD")):
-        for fields in ((), asking[:1], asking[1:], (("Upgrade", "h2c"), asking[1])):
+        for fields in ((), ASKING[:1], ASKING[1:], (("Upgrade", "h2c"), ASKING[1])):
             for who in (None, hand.ada):
                 hand.send(method, f"{path}?after=x", *fields, who=who)
-    for options in (
-        *(
-            {},
-            {"token": FORGED},
-            {"headers": {"Authorization": "Basic x"}},
-            {"protocols": ["chat"]},
-        ),
-        *(
-            {"protocols": ["bearer"]},
-            {"protocols": ["bearer", FORGED]},
-            {"protocols": [FORGED, "bearer"]},
-        ),
-        *(
-            {"token": FORGED, "protocols": ["bearer", hand.ada.token]},
-            {"protocols": ["chat", hand.ada.token]},
-        ),
-        *({"headers": {"Authorization": "Bearer"}}, {"headers": {"X-Request-ID": "mine"}}),
-    ):
+    for options in without_a_token(hand.ada.token):
         refused(hand.target, "/ws/events", **options)
         refused(hand.target, "/ws/other", **options)
-    for query in (
-        "after=",
-        "after=x",
-        "after=-1",
-        "after=01",
-        "after=1.0",
-        f"after={10**18}",
-        "after=0&after=x",
-    ):
+    for query in (*PLACES, "after=0&after=x"):
         refused(hand.target, f"/ws/events?{query}", token=hand.ada.token)
         refused(hand.target, f"/ws/events?{query}")
 
 
+def without_a_token(token: str) -> list[dict[str, Any]]:
+    """Return options of a socket that carry no token, or this one where it does not count."""
+    return [
+        {},
+        {"token": FORGED},
+        {"headers": {"Authorization": "Basic x"}},
+        {"protocols": ["chat"]},
+        {"protocols": ["bearer"]},
+        {"protocols": ["bearer", FORGED]},
+        {"protocols": [FORGED, "bearer"]},
+        {"token": FORGED, "protocols": ["bearer", token]},
+        {"protocols": ["chat", token]},
+        {"headers": {"Authorization": "Bearer"}},
+        {"headers": {"X-Request-ID": "mine"}},
+    ]
+
+
+LENGTHS = (125, 126, 65535, LIMIT)
+ECHOED = ("", "a", " ", "☃😀", '{"type":"ping"}', *("a" * length for length in LENGTHS), "\u0000")
+IN_PIECES = (
+    (Opcode.TEXT, ["a", "b", ""]),
+    (Opcode.BINARY, ["", "x", "y"]),
+    (Opcode.TEXT, ["☃"] * 9),
+)
+OFFERS = (
+    *(["bearer"], ["bearer", "x"], ["x", "bearer"]),
+    *(["chat"], ["Bearer", "x"], ["bearer", "chat"]),
+)
+
+
 def echoes(hand: Hand) -> None:
     """Messages of each kind and length, whole and in pieces, and protocols on offer."""
-    texts_sent = (
-        "",
-        "a",
-        " ",
-        "☃😀",
-        '{"type":"ping"}',
-        "a" * 125,
-        "a" * 126,
-        "a" * 65535,
-        "a" * LIMIT,
-        "\u0000",
-    )
     with Socket(hand.target) as socket:
-        for text in texts_sent:
+        for text in ECHOED:
             for message in (text, text.encode()):
                 socket.send(message)
                 socket.receive()
         socket.send(b"\xff\xfe")
         socket.receive()
     with RawWebSocket(hand.target) as raw:
-        for opcode, pieces in (
-            (Opcode.TEXT, ["a", "b", ""]),
-            (Opcode.BINARY, ["", "x", "y"]),
-            (Opcode.TEXT, ["☃"] * 9),
-        ):
+        for opcode, pieces in IN_PIECES:
             for number, piece in enumerate(pieces):
                 kind = opcode if number == 0 else Opcode.CONT
                 raw.send_frame(kind, piece.encode(), fin=number == len(pieces) - 1)
@@ -690,14 +682,7 @@ def echoes(hand: Hand) -> None:
         for data in (b"", b"ping", b"x" * 125):
             raw.send_frame(Opcode.PING, data)
             raw.receive()
-    for protocols in (
-        ["bearer"],
-        ["bearer", "x"],
-        ["x", "bearer"],
-        ["chat"],
-        ["Bearer", "x"],
-        ["bearer", "chat"],
-    ):
+    for protocols in OFFERS:
         with Socket(hand.target, protocols=protocols) as socket:
             socket.send("hello")
             socket.receive()
@@ -723,39 +708,28 @@ def commands(hand: Hand) -> None:
             feed.settled()
 
 
+ENDINGS = (
+    (Opcode.TEXT, b"\xff"),
+    (Opcode.TEXT, b"a\xed\xa0\x80"),
+    (Opcode.BINARY, b"a"),
+    (Opcode.BINARY, b""),
+    (Opcode.TEXT, b"a" * (LIMIT + 1)),
+    (Opcode.BINARY, b"a" * (LIMIT + 1)),
+    (Opcode.TEXT, b" " * LIMIT),
+    *((Opcode.CLOSE, code.to_bytes(2, "big")) for code in (1000, 1001, 3000, 4000)),
+    (Opcode.CLOSE, b""),
+)
+
+
 def closes(hand: Hand) -> None:
     """Every way in which a socket ends by what was sent on it."""
-    endings = (
-        *(
-            (Opcode.TEXT, b"\xff"),
-            (Opcode.TEXT, b"a\xed\xa0\x80"),
-            (Opcode.BINARY, b"a"),
-            (Opcode.BINARY, b""),
-        ),
-        *(
-            (Opcode.TEXT, b"a" * (LIMIT + 1)),
-            (Opcode.BINARY, b"a" * (LIMIT + 1)),
-            (Opcode.TEXT, b" " * LIMIT),
-        ),
-    )
     for path, token in (("/ws/echo", None), ("/ws/events", hand.ada.token)):
-        for opcode, data in endings:
+        for opcode, data in ENDINGS:
             with RawWebSocket(hand.target, path, token=token) as raw:
                 if token:
                     raw.receive()
                 raw.send_frame(opcode, data)
                 raw.receive()
-        for code in (1000, 1001, 3000, 4000):
-            with RawWebSocket(hand.target, path, token=token) as raw:
-                if token:
-                    raw.receive()
-                raw.send_frame(Opcode.CLOSE, code.to_bytes(2, "big"))
-                raw.receive()
-        with RawWebSocket(hand.target, path, token=token) as raw:
-            if token:
-                raw.receive()
-            raw.send_frame(Opcode.CLOSE)
-            raw.receive()
 
 
 def resumes(hand: Hand) -> None:

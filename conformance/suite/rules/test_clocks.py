@@ -56,7 +56,8 @@ class IdlePeer:
 
     def story(self) -> str:
         """Return what came, and when."""
-        told = [f"{frame.opcode.name} at {seconds:.1f} s" for seconds, frame in self._frames]
+        with self._came:
+            told = [f"{frame.opcode.name} at {seconds:.1f} s" for seconds, frame in self._frames]
         return ", ".join([*told, "no end" if self._thread.is_alive() else "the end"])
 
     def _find(self, wanted: Callable[[Frame], bool], within: float) -> Frame | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -12,14 +13,17 @@ import pytest
 from websockets.frames import Opcode
 
 from rosetta.client import Account, Api, Item, expect
+from rosetta.databases import PostgresDatabase, SqliteDatabase
 from rosetta.feed import Feed, RawWebSocket, Socket
 from rosetta.harness import Target
 from suite.rules._websockets import (
     ASTRAL,
+    HEAVY,
     LIMIT,
     SOCKETS,
     closing_at,
     forge,
+    write_events_past_the_server,
 )
 
 pytestmark = pytest.mark.rule("ws-close")
@@ -207,6 +211,19 @@ def test_a_clients_close_is_answered_with_a_close(raw_socket: RawWebSocket, code
     raw_socket.send_frame(Opcode.CLOSE, code.to_bytes(2, "big") + b"bye")
     assert raw_socket.close_code() == code
     assert raw_socket.receive() is None  # and the server ends the connection
+
+
+@pytest.mark.controlled
+def test_a_close_amid_a_replay_is_answered_too(
+    server: Target, ada: Account, database: SqliteDatabase | PostgresDatabase
+) -> None:
+    ids = write_events_past_the_server(database, 400, data=json.dumps({"description": HEAVY}))
+    for _ in range(5):
+        path = f"/ws/events?after={ids.start - 1}"
+        with RawWebSocket(server, path, token=ada.token) as feed:
+            assert [feed.receive() is None for _ in range(3)] == [False] * 3
+            feed.send_frame(Opcode.CLOSE, (1000).to_bytes(2, "big"))
+            assert feed.close_code() == 1000
 
 
 # -- the token's end

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 
 import jwt
 import pytest
-from websockets.frames import Opcode
+from websockets.frames import Frame, Opcode
 
 from rosetta import raw
 from rosetta.client import Account, Api, Item, expect, expect_header, expect_problem
@@ -145,6 +146,30 @@ def test_the_cap_is_checked_last_and_bars_no_request(
         expect_refusal(plain, "upgrade-required", fields=UPGRADE_REQUIRED)
         for path in ("/users/me", "/healthz", "/readyz"):
             expect(capped_api.get(path, token=token), 200)
+
+
+@pytest.mark.rule("ws-handshake", "ws-close")
+def test_feeds_that_end_amid_commands_free_their_places(
+    capped: Server, guest: Account, token: str, secret_key: str
+) -> None:
+    """Who hears commands may be waiting for who answers them when that one ends."""
+    short = forge(secret_key, guest, lives=1)
+    with ExitStack() as stack, ThreadPoolExecutor(PLACES) as pool:
+        feeds = [RawWebSocket(capped, "/ws/events", token=short) for _ in range(PLACES)]
+        codes = pool.map(ask_on_and_on, [stack.enter_context(feed) for feed in feeds])
+        assert list(codes) == [4401] * PLACES
+    with ExitStack() as stack:
+        for _ in range(PLACES):
+            open_when_free(stack, capped, "/ws/events", token)
+
+
+def ask_on_and_on(feed: RawWebSocket) -> int:
+    """Have a hundred commands unanswered until the feed ends; return its close code."""
+    ping = Frame(Opcode.TEXT, b'{"type":"ping"}').serialize(mask=True)
+    feed.send_bytes(ping * 100)
+    while (frame := feed.receive()) is not None and frame.opcode is not Opcode.CLOSE:
+        feed.send_bytes(ping)
+    return int.from_bytes(frame.data[:2], "big") if frame else 1006
 
 
 @pytest.mark.rule("ws-handshake")

@@ -308,7 +308,7 @@ def test_nothing_a_browser_sends_brings_more_headers(
 ) -> None:
     browser = {
         "Origin": "https://elsewhere.test",
-        "Cookie": "session=1; csrftoken=2",
+        "Cookie": "session=1; sessionid=2; csrftoken=3; messages=4",
         "Referer": "https://elsewhere.test/",
         "Range": "bytes=0-1",
         "If-Modified-Since": "Sat, 21 Nov 2026 06:44:00 GMT",

@@ -81,7 +81,7 @@ class Refusal:
 
 # Each costs a start: what can be told at once shares one.
 UNREADABLE = {
-    "DATABASE_URL": "nosuch://localhost/x",
+    "DATABASE_URL": "postgresql://localhost:54e2/x",
     "REDIS_URL": "http://127.0.0.1/0",
     "TOKEN_TTL_SECONDS": "soon",
     "WS_MAX_CONNECTIONS": "many",
@@ -484,9 +484,31 @@ def test_what_was_written_stands_in_the_shared_columns(api: Api, database: Scrat
 def test_what_another_implementation_wrote_is_read_and_changed(
     api: Api, account: Account, database: Scratch
 ) -> None:
-    stored = "2026-11-21 06:44:00.000001" + ("+00" if database.kind == "postgresql" else "")
     shown = "2026-11-21T06:44:00.000001Z"
     email = unique_email()
+    user_id, item_id = write_past_the_server(database, email, account.id, shown)
+    times = {"created_at": shown, "updated_at": shown}
+    read = expect(api.get(f"/users/{user_id}", token=account), 200)
+    expect_header(read, "ETag", '"3"')
+    assert read.json() == {"id": user_id, "email": email, "name": "Elsewhere", **times}
+    wrong = {"email": email, "password": "12345678"}
+    expect_problem(api.post("/tokens", json=wrong), "invalid-credentials")
+    path = f"/items/{item_id}"
+    read = expect(api.get(path, token=account), 200)
+    expect_header(read, "ETag", '"7"')
+    assert read.json()["tags"] == ["a", "b"]
+    assert {name: read.json()[name] for name in times} == times
+    changed = api.patch(path, token=account, json={"name": "x"}, headers={"If-Match": '"7"'})
+    expect_header(expect(changed, 200), "ETag", '"8"')
+    assert api.create_item(account).id > item_id
+
+
+def write_past_the_server(
+    database: Scratch, email: str, owner_id: int, moment: str
+) -> tuple[int, int]:
+    """Insert a user in version 3 and an item with tags in version 7; return their ids."""
+    offset = "+00" if database.kind == "postgresql" else ""
+    stored = f"{moment.replace('T', ' ').removesuffix('Z')}{offset}"
     (user,) = database.rows(
         "INSERT INTO users (email, name, password_hash, version, created_at, updated_at) "
         "VALUES (?, 'Elsewhere', '!', 3, ?, ?) RETURNING id",
@@ -495,24 +517,11 @@ def test_what_another_implementation_wrote_is_read_and_changed(
     (item,) = database.rows(
         "INSERT INTO items (owner_id, name, description, price_cents, status, version, "
         "created_at, updated_at) VALUES (?, 'Lamp', NULL, 5, 'active', 7, ?, ?) RETURNING id",
-        [account.id, stored, stored],
+        [owner_id, stored, stored],
     )
     for tag in ("b", "a"):
         database.rows("INSERT INTO item_tags (item_id, tag) VALUES (?, ?)", [item["id"], tag])
-    times = {"created_at": shown, "updated_at": shown}
-    read = expect(api.get(f"/users/{user['id']}", token=account), 200)
-    expect_header(read, "ETag", '"3"')
-    assert read.json() == {"id": user["id"], "email": email, "name": "Elsewhere", **times}
-    wrong = {"email": email, "password": "12345678"}
-    expect_problem(api.post("/tokens", json=wrong), "invalid-credentials")
-    path = f"/items/{item['id']}"
-    read = expect(api.get(path, token=account), 200)
-    expect_header(read, "ETag", '"7"')
-    assert read.json()["tags"] == ["a", "b"]
-    assert {name: read.json()[name] for name in times} == times
-    changed = api.patch(path, token=account, json={"name": "x"}, headers={"If-Match": '"7"'})
-    expect_header(expect(changed, 200), "ETag", '"8"')
-    assert api.create_item(account).id > item["id"]
+    return user["id"], item["id"]
 
 
 def events_of(database: Scratch, kind: str, number: int) -> list[dict[str, Any]]:
