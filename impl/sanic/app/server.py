@@ -1,5 +1,8 @@
 """Sanic's server, which lets handlers and websockets come to their end, and stops when told to."""
 
+import os
+import signal
+import time
 from collections.abc import Sequence
 from types import FrameType
 from typing import Any
@@ -7,7 +10,9 @@ from typing import Any
 from sanic.exceptions import RequestCancelled
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 from sanic.server.websockets.impl import WebsocketImplProtocol
+from sanic.worker.constants import ProcessState
 from sanic.worker.manager import WorkerManager
+from sanic.worker.process import WorkerProcess
 
 from app.websockets import Websocket, offered_token
 
@@ -73,15 +78,33 @@ class Manager(WorkerManager):
         # Contract: Sanic, told to stop while a worker starts, would wait for it without end.
         return self._shutting_down or bool(super()._all_workers_ack())
 
-    def shutdown_signal(self, signal: int, frame: FrameType | None) -> None:
+    def shutdown_signal(self, number: int, frame: FrameType | None) -> None:
         """Have the monitor end, and the workers after it; told again, kill them."""
         # Contract: Sanic would end them here, perhaps amid another call to what all of them share,
         # whose answer either call would then take for its own.
         if self._shutting_down:
-            super().shutdown_signal(signal, frame)
+            super().shutdown_signal(number, frame)
         else:
             self._shutting_down = True
             self.monitor_publisher.send(None)
+
+    def shutdown(self) -> None:
+        """Tell the workers to stop; one that takes no connections yet is ended at once."""
+        # Contract: Sanic would tell that one, too, which may forget it.
+        for process in self.processes:
+            is_told = process.state is ProcessState.TERMINATED
+            if not is_told and process.is_alive() and not self._serves(process):
+                os.kill(process.pid, signal.SIGKILL)
+        super().shutdown()
+
+    def _serves(self, process: WorkerProcess) -> bool:
+        """Tell whether a worker can be told to stop; wait for one that is about to."""
+        while True:
+            told = self.worker_state.get(process.name, {})
+            is_about_to = told.get("state") == ProcessState.ACKED.name and process.is_alive()
+            if told.get("serving") or not is_about_to:
+                return bool(told.get("serving"))
+            time.sleep(0.01)  # Sanic tells it in a shared dictionary, and nowhere else
 
     def join(self) -> None:
         """Wait for the workers to end, those too that started when others were told to stop."""
