@@ -1,11 +1,10 @@
 """Negative controls: hold the suite itself to account, with faults that it must catch.
 
-python -m rosetta.faults [ID …] [--rule ID] [--layers rules,contract,model] [--add] [--jobs N]
+python -m rosetta.faults [ID …] [--rule ID] [--layers A,B] [--add] [--jobs N]
 
 Each fault of ``faults/`` is planted in a copy of one good implementation, and the tests of its own
 rule are run against the copy until one fails. Afterwards every test that has caught a fault is run
-against a copy without any, and must pass. Several run at a time and may starve each other: what
-goes wrong is tried once more, alone.
+against a copy without any, and must pass, while nothing else runs.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ from rosetta.databases import SqliteDatabase
 from rosetta.documents import DocumentError
 from rosetta.fleet import Fleet
 from rosetta.harness import ServerError
+from rosetta.identity import answers_of
 from rosetta.judge import closing
 from rosetta.manifest import ROOT, Implementation, ManifestError, find
 from rosetta.matrix import LAYERS, Finding, Matrix, Trial, conclude, document, show
 from rosetta.mutants import Fault, FaultError
 from rosetta.trials import Bench, Configuration, attempt, failures
 from rosetta.venvs import VenvError, environment_of
-from rosetta.worker import place_of
 
 # What each layer made of each fault when last it was tried with all. The test of its rule that
 # caught a fault is the first to be run.
@@ -52,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         faults = chosen(options.ids, options.rule)
         earlier = take(options.results / results.MATRIX, keep=options.add)
-        with bench_of(IMPLEMENTATION) as bench, processes(options.jobs) as pool:
+        with bench_of(IMPLEMENTATION, options.layers) as bench, processes(options.jobs) as pool:
             trials = try_all(pool, bench, faults, options.layers, console)
             failing = control(pool, bench, trials)
     except (DocumentError, FaultError, ManifestError, VenvError, ServerError) as error:
@@ -119,15 +118,16 @@ def chosen(ids: Sequence[str], rules: Sequence[str]) -> list[Fault]:
 
 
 @contextmanager
-def bench_of(name: str) -> Iterator[Bench]:
-    """Migrate a database for all trials on SQLite."""
+def bench_of(name: str, layers: Sequence[str]) -> Iterator[Bench]:
+    """Migrate a database for all trials on SQLite, and let layer 4 hear the right answers."""
     implementation = find(name)
     with TemporaryDirectory(prefix="rosetta-faults-") as logs:
         fleet = Fleet(implementation, "sqlite", 1, Path(logs))
         try:
             template = fleet.database()
             assert isinstance(template, SqliteDatabase)
-            yield Bench(implementation, template, recollect().known())
+            answers = answers_of(implementation, Path(logs)) if "identity" in layers else {}
+            yield Bench(implementation, template, recollect().known(), answers)
         finally:
             fleet.close()
 
@@ -166,11 +166,6 @@ def try_all(
     for fault, futures in tried:
         trials.append(Trial(fault, {layer: future.result() for layer, future in futures.items()}))
         show(trials[-1], console)
-    for trial in Matrix(trials, layers).lost:
-        if "rules" in layers:
-            trial.findings["rules"] = pool.submit(attempt, bench, trial.fault, "rules").result()
-            console.print("once more, alone:")
-            show(trial, console)
     return trials
 
 
@@ -184,7 +179,7 @@ def control(pool: ProcessPoolExecutor, bench: Bench, trials: Sequence[Trial]) ->
         for finding in trial.findings.values():
             for test in finding.tests:
                 credited[(trial.fault.database, trial.fault.workers), test].append(finding)
-    failing = alone(pool, bench, failed(pool, bench, credited))
+    failing = failed(pool, bench, credited)
     for each, why in failing.items():
         for finding in credited[each]:
             finding.take_back(f"fails without the fault, too: {why}")
@@ -194,24 +189,17 @@ def control(pool: ProcessPoolExecutor, bench: Bench, trials: Sequence[Trial]) ->
 def failed(
     pool: ProcessPoolExecutor, bench: Bench, tests: Iterable[tuple[Configuration, str]]
 ) -> dict[tuple[Configuration, str], str]:
-    """Return which tests fail without a fault in their configuration, and why; a process a file."""
+    """Return which tests fail without a fault in their configuration, and why.
+
+    Each file in a process of its own, one at a time: what runs beside could starve a server.
+    """
     files: dict[tuple[Configuration, str], list[str]] = defaultdict(list)
     for configuration, test in tests:
         files[configuration, test.partition("::")[0]].append(test)
-    slowest_first = sorted(files, key=lambda each: place_of(each[1]))
-    runs = {each: pool.submit(failures, bench, *each, files[each]) for each in slowest_first}
-    return {
-        (each[0], test): why for each, run in runs.items() for test, why in run.result().items()
-    }
-
-
-def alone(
-    pool: ProcessPoolExecutor, bench: Bench, tests: Iterable[tuple[Configuration, str]]
-) -> dict[tuple[Configuration, str], str]:
-    """Return which of the tests fail again, each while nothing else runs, and why."""
     failing: dict[tuple[Configuration, str], str] = {}
-    for test in tests:
-        failing |= failed(pool, bench, [test])
+    for (configuration, file), named in files.items():
+        found = pool.submit(failures, bench, configuration, file, named).result()
+        failing |= {(configuration, test): why for test, why in found.items()}
     return failing
 
 
@@ -223,7 +211,10 @@ def recollect() -> Matrix:
 def write(
     matrix: Matrix, implementation: Implementation, directory: Path, made: Mapping[str, Any]
 ) -> None:
-    """Write faults.json; renew findings.json and docs/faults.md where all faults were tried."""
+    """Write faults.json; add to findings.json and docs/faults.md what they lack.
+
+    A layer at which all faults were tried is renewed there.
+    """
     whole = len(matrix.trials) == len(FAULTS) and not matrix.partial
     some = f"{len(matrix.trials)} of {len(FAULTS)} faults; {matrix.catches()}"
     about = {
@@ -232,9 +223,10 @@ def write(
         "partial": "" if whole else some,
     }
     documents.write({**made, **about, **matrix.as_json()}, directory / results.MATRIX)
-    newer = matrix.of_all(FAULTS)
-    if newer.layers:
-        remember(recollect().joined(newer, FAULTS), implementation.name)
+    known = recollect()
+    newer = known.joined(matrix.lacking(known), FAULTS).joined(matrix.of_all(FAULTS), FAULTS)
+    if newer.memory() != known.memory():
+        remember(newer, implementation.name)
 
 
 def remember(matrix: Matrix, implementation: str) -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from rosetta.mutants import Fault
 
-LAYERS = ("rules", "contract", "model")
+LAYERS = ("rules", "contract", "model", "identity")
 # conformance/README.md says what each means.
 Outcome = Literal["caught", "survived", "broke", "unproven", "untried"]
 Memory = Mapping[str, Mapping[str, Mapping[str, Any]]]  # findings by fault and layer
@@ -22,8 +22,9 @@ tests of the rule that it breaks are run until one fails; it counts as caught on
 still works at large. The seconds are those of the whole run, the start of the server among them.
 
 The layers beside (`--layers`) know no rule, and what survives them is no defect: the contract layer
-looks at one request at a time, the model at what its machines can reach. Each column is of the last
-run that tried every fault at its layer, not all of one run."""
+looks at one request at a time, the model at what its machines can reach, identity at what the
+answers to the corpus show. Each column is of the last run that tried every fault at its layer, not
+all of one run; what no such run has tried was tried apart."""
 
 
 @dataclass
@@ -128,6 +129,16 @@ class Matrix:
         ]
         return replace(self, trials=trials, layers=layers)
 
+    def lacking(self, known: Matrix) -> Matrix:
+        """Return what is sure here and was not so there."""
+        had = {trial.fault.id: _sure(trial) for trial in known.trials}
+        trials = []
+        for trial in self.trials:
+            new = _sure(trial).keys() - had.get(trial.fault.id, {}).keys()
+            findings = {layer: trial.findings[layer] for layer in self.layers if layer in new}
+            trials += [Trial(trial.fault, findings)] if findings else []
+        return replace(self, trials=trials)
+
     def _tried(self, layer: str) -> set[str]:
         return {trial.fault.id for trial in self.trials if layer in trial.findings}
 
@@ -163,6 +174,15 @@ class Matrix:
             "control": {"tests": sorted(self.tests), "failing": list(self.failing)},
             "faults": [_as_json(trial) for trial in self.trials],
         }
+
+
+def _sure(trial: Trial) -> dict[str, Finding]:
+    """Return the findings that another run need not repeat; no fault may survive its own rule."""
+    return {
+        layer: found
+        for layer, found in trial.findings.items()
+        if found.outcome == "caught" or (found.outcome == "survived" and layer != "rules")
+    }
 
 
 def _as_json(trial: Trial) -> dict[str, Any]:

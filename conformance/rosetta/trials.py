@@ -1,4 +1,4 @@
-"""One run of the suite against a faulty copy, in a process that is made for it."""
+"""One run of a layer against a faulty copy, in a process that is made for it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from rosetta.databases import SqliteDatabase
+from rosetta.databases import Kind, SqliteDatabase
 from rosetta.fleet import Fleet
+from rosetta.harness import ServerError
+from rosetta.identity import Answers, first_difference
 from rosetta.manifest import ROOT, Implementation
 from rosetta.matrix import Finding
 from rosetta.mutants import Edit, Fault, plant
@@ -23,8 +26,10 @@ from rosetta.worker import WORKER, place_of
 
 CONFORMANCE = ROOT / "conformance"
 ALIVE = "faults/test_alive.py"
+CORPUS = "corpus/"  # begins the name of what stands for the tests of layer 4
 DEADLINE = 300  # of one run, in seconds
-Configuration = tuple[str, int]  # database and workers
+SHOWN = 300
+Configuration = tuple[Kind, int]  # database and workers
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Bench:
     implementation: Implementation
     template: SqliteDatabase
     known: Mapping[str, str]  # the test that caught a fault when last all were tried
+    answers: Answers = field(default_factory=dict)  # to the corpus, for layer 4
 
 
 @dataclass(frozen=True)
@@ -90,15 +96,21 @@ def attempt(bench: Bench, fault: Fault, layer: str) -> Finding:
     """Run the tests of one layer against one fault."""
     begin = time.monotonic()
     configuration = (fault.database, fault.workers)
+    if layer == "identity":
+        return replayed(bench, fault.edits, configuration, bench.answers)
     first = [First(bench.known[fault.id])] if fault.id in bench.known else []
     result, said = run(bench, fault.edits, configuration, arguments_of(fault, layer), first)
-    return judge(result, said, round(time.monotonic() - begin, 1))
+    return judge(result, said, _since(begin))
 
 
 def failures(
     bench: Bench, configuration: Configuration, file: str, tests: Sequence[str]
 ) -> dict[str, str]:
     """Return which of the tests of one file do not pass without a fault, and why."""
+    if file.startswith(CORPUS):
+        answers = {part: bench.answers[part] for part in [file.removeprefix(CORPUS)]}
+        found = replayed(bench, (), configuration, answers)
+        return {} if found.outcome == "survived" else dict.fromkeys(tests, found.evidence)
     result, said = run(bench, (), configuration, [file], [Only(tests)])
     if result is None:
         return dict.fromkeys(tests, last_words(said))
@@ -125,18 +137,56 @@ def run(
         plant(bench.implementation, edits, root, ROOT)
         named = ["--impl", bench.implementation.name, "--root", directory]
         placed = ["--results", f"{directory}/results", "--database", database]
-        spared = database == "sqlite" and not _migrates(edits)
         said = _pytest(
             [*named, *placed, "--workers", str(workers), *arguments],
-            [Haste(bench.template if spared else None), *plugins],
+            [Haste(template_for(bench, edits, database)), *plugins],
             root / "said",
         )
         files = list((root / "results").glob("*.json"))
         return (RunResult.read(files[0]) if files else None), said
 
 
-def _migrates(edits: Sequence[Edit]) -> bool:
-    return any(edit.file.startswith("migrations/") for edit in edits)
+def replayed(
+    bench: Bench, edits: Sequence[Edit], configuration: Configuration, answers: Answers
+) -> Finding:
+    """Send the corpus to an edited copy until an answer is not the good one."""
+    begin, (database, workers) = time.monotonic(), configuration
+    with TemporaryDirectory(prefix="rosetta-fault-") as directory, _deadline():
+        root = Path(directory)
+        copy = plant(bench.implementation, edits, root, ROOT)
+        fleet = Fleet(copy, database, workers, root / "logs")
+        if template := template_for(bench, edits, database):
+            fleet.adopt(template)
+        try:
+            found = first_difference(fleet, answers)
+        except ServerError as error:
+            return Finding("broke", _since(begin), evidence=str(error))
+        except KeyboardInterrupt:
+            return Finding("unproven", _since(begin), evidence="the replay did not come to its end")
+        finally:
+            fleet.close()
+    if found is None:
+        return Finding("survived", _since(begin))
+    test = f"{CORPUS}{found.part}::{found.part}, line {found.number}"
+    return Finding("caught", _since(begin), [test], found.words[:SHOWN])
+
+
+def _since(begin: float) -> float:
+    return round(time.monotonic() - begin, 1)
+
+
+def template_for(bench: Bench, edits: Sequence[Edit], database: Kind) -> SqliteDatabase | None:
+    """Return the migrated database, unless the edited copy is to make its own."""
+    migrates = any(edit.file.startswith("migrations/") for edit in edits)
+    return bench.template if database == "sqlite" and not migrates else None
+
+
+@contextmanager
+def _deadline() -> Iterator[None]:
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.alarm(DEADLINE)
+    yield
+    signal.alarm(0)
 
 
 def _pytest(arguments: Sequence[str], plugins: Sequence[object], said: Path) -> str:
@@ -145,10 +195,8 @@ def _pytest(arguments: Sequence[str], plugins: Sequence[object], said: Path) -> 
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             os.dup2(output.fileno(), stream.fileno())
-    signal.signal(signal.SIGALRM, signal.default_int_handler)
-    signal.alarm(DEADLINE)
-    pytest.main(["-p", "no:cacheprovider", "-q", *arguments], plugins)
-    signal.alarm(0)
+    with _deadline():
+        pytest.main(["-p", "no:cacheprovider", "-q", *arguments], plugins)
     sys.stdout.flush()
     return said.read_text(encoding="utf-8", errors="replace")
 
@@ -197,4 +245,4 @@ def first_words(failure: str) -> str:
     """Return the line of a failure that says what was wrong."""
     lines = failure.splitlines()
     errors = [line[2:].strip() for line in lines if line.startswith("E ")]
-    return next((line for line in [*errors, *lines] if line.strip()), "")[:300]
+    return next((line for line in [*errors, *lines] if line.strip()), "")[:SHOWN]

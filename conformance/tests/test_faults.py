@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +17,11 @@ from rich.console import Console
 
 from faults import FAULTS, IMPLEMENTATION
 from rosetta import results, spec, trials
-from rosetta.databases import Kind
+from rosetta.compare import Difference
+from rosetta.databases import Kind, SqliteDatabase
 from rosetta.documents import DocumentError
-from rosetta.faults import control, main, recollect, take, try_all, write
+from rosetta.faults import control, main, recollect, take, write
+from rosetta.harness import ServerError
 from rosetta.judge import closing
 from rosetta.manifest import ROOT, find
 from rosetta.matrix import Finding, Matrix, Outcome, Trial, conclude, document
@@ -89,6 +92,8 @@ def test_the_tests_of_its_own_rule_are_run_behind_a_sign_of_life() -> None:
 
 # -- what a run means
 
+DIFFERENCE = Difference("by-hand", 7, "", "GET /", (), (), "status is 404 and 200")
+
 
 def finished(*tests: TestResult, problems: Sequence[str] = ()) -> RunResult:
     return RunResult(
@@ -154,25 +159,62 @@ def test_a_test_that_does_not_pass_without_a_fault_is_told_with_its_reason(
 
 
 class Pool:
-    """Does at once what a pool would do in another process; a function says what comes of it."""
+    """Does at once what a pool would do in another process: `failures` of tests not in `good`."""
 
-    def __init__(self, do: Callable[..., object]) -> None:
-        self.do = do
+    def __init__(self, good: set[str]) -> None:
+        self.good = good
 
-    def submit(self, _: object, bench: object, *about: object) -> Future[object]:
-        done: Future[object] = Future()
-        done.set_result(self.do(*about))
+    def submit(
+        self, _: object, bench: object, configuration: object, file: str, tests: list[str]
+    ) -> Future[dict[str, str]]:
+        done: Future[dict[str, str]] = Future()
+        done.set_result(dict.fromkeys(set(tests) - self.good, "expected 1"))
         return done
 
 
-def failures_but(good: Collection[str], starved: Collection[str] = ()) -> Pool:
-    """Return a pool in which all tests but the good fail; the starved do among others."""
+@pytest.fixture
+def bench(original: Path, tmp_path: Path) -> trials.Bench:
+    """Return what trials of layer 4 need: a server that is never started has no database."""
+    template = SqliteDatabase(tmp_path, "template.db")
+    answers = {"by-hand": [{"status": 200}]}
+    return trials.Bench(find(IMPLEMENTATION), template, {}, answers)
 
-    def failures(_: object, file: str, tests: Sequence[str]) -> dict[str, str]:
-        passed = {*good, *(starved if len(tests) == 1 else ())}
-        return dict.fromkeys(set(tests) - passed, "expected 1")
 
-    return Pool(failures)
+@pytest.mark.parametrize(
+    ("found", "outcome", "tests", "evidence"),
+    [
+        (None, "survived", [], ""),
+        (DIFFERENCE, "caught", ["corpus/by-hand::by-hand, line 7"], "status is 404 and 200"),
+        (ServerError("it ended"), "broke", [], "it ended"),
+        (KeyboardInterrupt(), "unproven", [], "the replay did not come to its end"),
+    ],
+)
+def test_an_answer_to_the_corpus_that_is_not_the_good_one_catches_a_fault(
+    bench: trials.Bench,
+    found: Difference | BaseException | None,
+    outcome: str,
+    tests: list[str],
+    evidence: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def first_difference(_: object, answers: object) -> Difference | None:
+        assert answers is bench.answers
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    monkeypatch.setattr(trials, "first_difference", first_difference)
+    finding = trials.attempt(bench, mistake("a"), "identity")
+    assert (finding.outcome, finding.tests, finding.evidence) == (outcome, tests, evidence)
+
+
+def test_without_a_fault_the_corpus_is_answered_as_ever(
+    bench: trials.Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tests, found = ["corpus/by-hand::by-hand, line 7"], [DIFFERENCE, None]
+    monkeypatch.setattr(trials, "first_difference", lambda *_: found.pop(0))
+    failures = partial(trials.failures, bench, ("sqlite", 1), "corpus/by-hand", tests)
+    assert [failures(), failures()] == [{tests[0]: "status is 404 and 200"}, {}]
 
 
 def mistake(name: str, rule: str = "etag", database: Kind = "sqlite", workers: int = 1) -> Fault:
@@ -185,37 +227,11 @@ def caught(fault: Fault, *tests: str) -> Trial:
 
 def test_what_fails_without_a_fault_catches_none() -> None:
     found = [caught(mistake("one"), "t::test_good"), caught(mistake("two"), "t::test_flaky")]
-    pool: Any = failures_but({"t::test_good"})
+    pool: Any = Pool({"t::test_good"})
     bench: Any = None
     assert control(pool, bench, found) == ["t::test_flaky"]
     assert [trial.outcome for trial in found] == ["caught", "unproven"]
     assert found[1].findings["rules"].evidence == "fails without the fault, too: expected 1"
-
-
-def test_a_test_that_fails_without_a_fault_while_others_run_may_pass_alone() -> None:
-    found = [caught(mistake("one"), "t::test_good"), caught(mistake("two"), "t::test_starved")]
-    pool: Any = failures_but({"t::test_good"}, {"t::test_starved"})
-    bench: Any = None
-    assert control(pool, bench, found) == []
-    assert [trial.outcome for trial in found] == ["caught", "caught"]
-
-
-@pytest.mark.parametrize(
-    ("once_more", "calls"),
-    [(Finding("caught", 1.0, ["t::test_a"]), "caught"), (Finding("survived", 1.0), "survived")],
-)
-def test_a_fault_that_is_not_caught_while_others_run_is_tried_alone(
-    once_more: Finding, calls: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    findings = {
-        "one": [Finding("caught", 1.0, ["t::test_b"])],
-        "two": [Finding("survived", 9.0), once_more],
-    }
-    pool: Any = Pool(lambda fault, layer: findings[fault.id].pop(0))
-    bench: Any = None
-    found = try_all(pool, bench, [mistake("one"), mistake("two")], ["rules"], Console())
-    assert [trial.outcome for trial in found] == ["caught", calls]
-    assert capsys.readouterr().out.count("once more, alone:") == 1
 
 
 @pytest.mark.parametrize("outcome", ["survived", "broke", "unproven"])
@@ -297,6 +313,21 @@ def test_only_a_layer_at_which_all_faults_were_tried_is_remembered() -> None:
     again = Matrix.recalled(kept.memory(), [two, one])
     assert again.known() == {"one": "t::a", "two": "t::c"}
     assert again.memory() == kept.memory()
+
+
+def test_what_is_sure_of_some_faults_fills_gaps_alone() -> None:
+    one, two, three = map(mistake, ("one", "two", "three"))
+    known = Matrix([caught(one, "t::a"), Trial(two, {"model": Finding("broke", 9.0)})], ["rules"])
+    run = Matrix(
+        [
+            Trial(one, {"rules": Finding("caught", 1, ["t::b"]), "model": Finding("survived", 1)}),
+            Trial(two, {"rules": Finding("survived", 1), "model": Finding("caught", 1, ["t::c"])}),
+            Trial(three, {"rules": Finding("unproven", 1), "model": Finding("broke", 1)}),
+        ],
+        ["rules", "model"],
+    )
+    found = {trial.fault.id: [*trial.findings] for trial in run.lacking(known).trials}
+    assert found == {"one": ["model"], "two": ["model"]}
 
 
 def test_without_its_own_rule_a_fault_is_untried() -> None:

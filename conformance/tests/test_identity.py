@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from email.message import Message
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jwt
@@ -18,6 +19,7 @@ from rosetta.compare import Difference, Group, agreeing, differences, grouped, r
 from rosetta.corpus import CorpusError, Frame, Line, Recording, Symbol
 from rosetta.feed import Feed, Socket
 from rosetta.harness import Target
+from rosetta.identity import first_difference
 from rosetta.manifest import ManifestError
 from rosetta.minimise import changing, minimised
 from rosetta.model import Answer, Request
@@ -268,6 +270,34 @@ def test_a_fault_is_a_difference(
     assert (found[0].operation, found[0].rules[0]) == (operation, rule)
     assert {group.names for group in found[0].groups} == {("good",), ("faulty",)}
     assert found[0].words
+
+
+@pytest.mark.parametrize(
+    ("faulty", "words"),
+    [
+        ([], None),
+        (
+            [SetsCookie],
+            'headers.set-cookie is ["a=b"] at the faulty one and nothing at the good',
+        ),
+        ([Deaf], "messages is"),
+    ],
+)
+def test_the_corpus_is_played_until_an_answer_is_another(
+    lines: list[Line],
+    faulty: list[type[Service]],
+    words: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parts = [Recording(name, lines) for name in ("without answers", "before", "story")]
+    monkeypatch.setattr(corpus, "read", lambda: parts)
+    servers = [Reference(), Reference(*faulty)]
+    fleet: Any = SimpleNamespace(server=lambda _: servers.pop(0))
+    answers = dict.fromkeys(["before", "story"], played(lines))
+    found = first_difference(fleet, answers)
+    assert not servers
+    assert (found and found.part) == (words and "story")
+    assert found is None or found.words.startswith(words or "no difference")
 
 
 def test_groups_hold_all_who_agree() -> None:
