@@ -137,7 +137,8 @@ class Matrix:
             new = _sure(trial).keys() - had.get(trial.fault.id, {}).keys()
             findings = {layer: trial.findings[layer] for layer in self.layers if layer in new}
             trials += [Trial(trial.fault, findings)] if findings else []
-        return replace(self, trials=trials)
+        layers = [layer for layer in self.layers if any(layer in t.findings for t in trials)]
+        return replace(self, trials=trials, layers=layers)
 
     def _tried(self, layer: str) -> set[str]:
         return {trial.fault.id for trial in self.trials if layer in trial.findings}

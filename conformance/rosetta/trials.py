@@ -108,8 +108,8 @@ def failures(
 ) -> dict[str, str]:
     """Return which of the tests of one file do not pass without a fault, and why."""
     if file.startswith(CORPUS):
-        answers = {part: bench.answers[part] for part in [file.removeprefix(CORPUS)]}
-        found = replayed(bench, (), configuration, answers)
+        part = file.removeprefix(CORPUS)
+        found = replayed(bench, (), configuration, {part: bench.answers[part]})
         return {} if found.outcome == "survived" else dict.fromkeys(tests, found.evidence)
     result, said = run(bench, (), configuration, [file], [Only(tests)])
     if result is None:
@@ -185,8 +185,10 @@ def template_for(bench: Bench, edits: Sequence[Edit], database: Kind) -> SqliteD
 def _deadline() -> Iterator[None]:
     signal.signal(signal.SIGALRM, signal.default_int_handler)
     signal.alarm(DEADLINE)
-    yield
-    signal.alarm(0)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
 
 
 def _pytest(arguments: Sequence[str], plugins: Sequence[object], said: Path) -> str:

@@ -326,8 +326,12 @@ def test_what_is_sure_of_some_faults_fills_gaps_alone() -> None:
         ],
         ["rules", "model"],
     )
-    found = {trial.fault.id: [*trial.findings] for trial in run.lacking(known).trials}
-    assert found == {"one": ["model"], "two": ["model"]}
+    found = run.lacking(known)
+    assert {trial.fault.id: [*trial.findings] for trial in found.trials} == {
+        "one": ["model"],
+        "two": ["model"],
+    }
+    assert found.layers == ["model"]
 
 
 def test_without_its_own_rule_a_fault_is_untried() -> None:
