@@ -230,11 +230,11 @@ def write(
 
 
 def remember(matrix: Matrix, implementation: str) -> None:
-    """Write findings.json, and docs/faults.md from it."""
+    """Write findings.json, and docs/faults.md with the layers at which every fault was tried."""
     FOUND.write_text(json.dumps(matrix.memory(), indent=1) + "\n", encoding="utf-8")
     page = ROOT / "docs" / "faults.md"
     page.parent.mkdir(exist_ok=True)
-    page.write_text(document(matrix, implementation), encoding="utf-8")
+    page.write_text(document(matrix.of_all(FAULTS), implementation), encoding="utf-8")
 
 
 if __name__ == "__main__":
