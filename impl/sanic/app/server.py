@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -93,18 +94,19 @@ class Manager(WorkerManager):
         # Contract: Sanic would tell that one, too, which may forget it.
         for process in self.processes:
             is_told = process.state is ProcessState.TERMINATED
-            if not is_told and process.is_alive() and not self._serves(process):
-                os.kill(process.pid, signal.SIGKILL)
+            if not is_told and process.is_alive() and not self._has_served(process):
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
         super().shutdown()
 
-    def _serves(self, process: WorkerProcess) -> bool:
-        """Tell whether a worker can be told to stop; wait for one that is about to."""
-        while True:
+    def _has_served(self, process: WorkerProcess) -> bool:
+        """Tell whether a worker heeds signals; one that is about to has a second for it."""
+        for _ in range(100):
             told = self.worker_state.get(process.name, {})
-            is_about_to = told.get("state") == ProcessState.ACKED.name and process.is_alive()
-            if told.get("serving") or not is_about_to:
-                return bool(told.get("serving"))
-            time.sleep(0.01)  # Sanic tells it in a shared dictionary, and nowhere else
+            if "serving" in told or told.get("state") != ProcessState.ACKED.name:
+                break
+            time.sleep(0.01)  # Sanic's workers tell it in a shared dictionary, and nowhere else
+        return "serving" in told
 
     def join(self) -> None:
         """Wait for the workers to end, those too that started when others were told to stop."""
