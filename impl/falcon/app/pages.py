@@ -19,7 +19,7 @@ async def answer_page(
     """Answer with the page of the rows that the query asks for, and link to the next."""
     model: type[User | Item] = rows.column_descriptions[0]["entity"]
     window = rows.where(model.id > query.after).order_by(model.id).limit(query.limit + 1)
-    found = (await req.context.session.scalars(window)).all()
+    found = (await req.context.session.scalars(window)).unique().all()
     shown = found[: query.limit]
     following = None
     if len(found) > len(shown):

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import selectinload
 
 from app import schemas
 from app.auth import CurrentUser, lock_caller
@@ -145,7 +146,14 @@ async def change_item(
 async def lock_item(session: AsyncSession, item_id: int, owner_id: int) -> Item:
     """Keep the item to oneself until the transaction ends; raise 404 when it is gone meanwhile."""
     await lock_caller(session, owner_id)
-    item = await session.get(Item, item_id, with_for_update=True, populate_existing=True)
+    item = await session.get(
+        Item,
+        item_id,
+        # A join would show the tags as they were before the lock was waited for.
+        options=[selectinload(Item.tag_rows)],
+        with_for_update=True,
+        populate_existing=True,
+    )
     if item is None:
         raise Problem("not-found")
     return item

@@ -31,7 +31,7 @@ async def read_page(
     """Return the page of the rows that the query asks for, and link to the next."""
     model: type[Row] = rows.column_descriptions[0]["entity"]
     window = rows.where(model.id > query.after).order_by(model.id).limit(query.limit + 1)
-    found = (await session.scalars(window)).all()
+    found = (await session.scalars(window)).unique().all()
     shown = found[: query.limit]
     following = None
     if len(found) > len(shown):

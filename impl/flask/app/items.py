@@ -5,6 +5,7 @@ from typing import Any
 from flask import Blueprint, g
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
+from sqlalchemy.orm import selectinload
 
 from app import schemas
 from app.auth import lock_caller, token_required
@@ -90,7 +91,12 @@ def delete_item(item_id: int) -> ResponseReturnValue:
 def get_item_or_404(item_id: int, *, check_owner: bool = False, for_update: bool = False) -> Item:
     """Return an item; with `check_owner` only to its owner, before they write."""
     item = db.session.get(
-        Item, item_id, with_for_update=for_update or None, populate_existing=for_update
+        Item,
+        item_id,
+        # A join would show the tags as they were before the lock was waited for.
+        options=[selectinload(Item.tag_rows)] if for_update else [],
+        with_for_update=for_update or None,
+        populate_existing=for_update,
     )
     if item is None:
         raise not_found()

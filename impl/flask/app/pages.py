@@ -20,7 +20,7 @@ def page(
 ) -> ResponseReturnValue:
     """Answer with one page of what is selected, and with where the next one is."""
     window = select.where(model.id > query.after).order_by(model.id).limit(query.limit + 1)
-    found = db.session.scalars(window).all()
+    found = db.session.scalars(window).unique().all()
     shown = found[: query.limit]
     target = _next_target(query, shown[-1].id) if len(found) > len(shown) else None
     data = [schema.model_validate(row).model_dump(mode="json") for row in shown]

@@ -9,6 +9,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.view import view_config
 from sqlalchemy import select
+from sqlalchemy.orm import selectinload
 
 from app import schemas
 from app.conditional import answer, check_preconditions
@@ -101,6 +102,8 @@ def get_item_or_404(request: Request, *, for_update: bool = False) -> Item:
     item: Item | None = request.dbsession.get(
         Item,
         int(request.matchdict["item_id"]),
+        # A join would show the tags as they were before the lock was waited for.
+        options=[selectinload(Item.tag_rows)] if for_update else [],
         with_for_update=for_update or None,
         populate_existing=for_update,
     )

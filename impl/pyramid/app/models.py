@@ -85,7 +85,7 @@ class Item(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
     tag_rows: Mapped[set["ItemTag"]] = relationship(
-        lazy="selectin", cascade="all, delete-orphan", passive_deletes=True
+        lazy="joined", cascade="all, delete-orphan", passive_deletes=True
     )
 
     @property

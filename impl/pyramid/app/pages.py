@@ -18,7 +18,7 @@ def page(
 ) -> dict[str, Any]:
     """Answer with one page of what is selected, and with where the next one is."""
     window = select.where(model.id > query.after).order_by(model.id).limit(query.limit + 1)
-    found = request.dbsession.scalars(window).all()
+    found = request.dbsession.scalars(window).unique().all()
     shown = found[: query.limit]
     target = _next_target(request, query, shown[-1].id) if len(found) > len(shown) else None
     if target is not None:

@@ -5,6 +5,7 @@ from typing import Any
 from quart import Blueprint, g
 from quart.typing import ResponseReturnValue
 from sqlalchemy import select
+from sqlalchemy.orm import selectinload
 
 from app import schemas
 from app.auth import lock_caller, token_required
@@ -95,7 +96,12 @@ async def get_item_or_404(
 ) -> Item:
     """Return an item; with `check_owner` only to its owner, before they write."""
     item = await db.session.get(
-        Item, item_id, with_for_update=for_update or None, populate_existing=for_update
+        Item,
+        item_id,
+        # A join would show the tags as they were before the lock was waited for.
+        options=[selectinload(Item.tag_rows)] if for_update else [],
+        with_for_update=for_update or None,
+        populate_existing=for_update,
     )
     if item is None:
         raise not_found()

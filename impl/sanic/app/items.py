@@ -4,6 +4,7 @@ from typing import Any
 
 from sanic import Blueprint, HTTPResponse, empty, json
 from sqlalchemy import select
+from sqlalchemy.orm import selectinload
 
 from app import schemas
 from app.auth import lock_caller, token_required
@@ -102,7 +103,14 @@ async def lock_item(request: Request, item_id: int) -> Item:
     session = request.ctx.session
     await begin_writing(session)
     await lock_caller(request)
-    item = await session.get(Item, item_id, with_for_update=True, populate_existing=True)
+    item = await session.get(
+        Item,
+        item_id,
+        # A join would show the tags as they were before the lock was waited for.
+        options=[selectinload(Item.tag_rows)],
+        with_for_update=True,
+        populate_existing=True,
+    )
     if item is None:
         raise Problem("not-found")
     return item

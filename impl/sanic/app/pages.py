@@ -19,7 +19,7 @@ async def page(
     """Answer with one page of the rows, and with where the next one is."""
     model: type[Row] = rows.column_descriptions[0]["entity"]
     window = rows.where(model.id > query.after).order_by(model.id).limit(query.limit + 1)
-    found = (await request.ctx.session.scalars(window)).all()
+    found = (await request.ctx.session.scalars(window)).unique().all()
     shown = found[: query.limit]
     target = _target(request, query, shown[-1].id) if len(found) > len(shown) else None
     data = [schema.model_validate(row).model_dump(mode="json") for row in shown]

@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import selectinload
 
 from app import schemas
 from app.auth import AuthenticatedHandler, lock_caller
@@ -107,7 +108,12 @@ class ItemHandler(ResourceHandler):
 async def get_item_or_404(session: AsyncSession, item_id: int, *, to_change: bool = False) -> Item:
     """Return the item; keep it to oneself until the transaction ends if it is `to_change`."""
     item = await session.get(
-        Item, item_id, with_for_update=to_change or None, populate_existing=to_change
+        Item,
+        item_id,
+        # A join would show the tags as they were before the lock was waited for.
+        options=[selectinload(Item.tag_rows)] if to_change else [],
+        with_for_update=to_change or None,
+        populate_existing=to_change,
     )
     if item is None:
         raise Problem("not-found")

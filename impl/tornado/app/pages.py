@@ -27,7 +27,7 @@ async def write_page(
     model: type[Row] = rows.column_descriptions[0]["entity"]
     window = rows.where(model.id > query.after).order_by(model.id).limit(query.limit + 1)
     async with handler.sessions() as session:
-        found = (await session.scalars(window)).all()
+        found = (await session.scalars(window)).unique().all()
     shown = found[: query.limit]
     following = None
     if len(found) > len(shown):
