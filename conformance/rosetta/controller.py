@@ -14,12 +14,12 @@ from typing import Any, TextIO
 
 import psutil
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
-from rosetta.databases import SqliteDatabase
 from rosetta.fleet import Fleet
-from rosetta.harness import ServerError
 from rosetta.results import EVIDENCE, Evidence, RunResult, TestResult, layer_of, now
-from rosetta.worker import Plan
+from rosetta.worker import Plan, share_of
 
 # Time for interrupted workers to end their servers and drop their databases, in seconds.
 PATIENCE = 15.0
@@ -55,6 +55,11 @@ class Controller:
     def hear(self, plan: Plan) -> None:
         """Take what a process tells at its end."""
         self._plans.append(plan)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Producer) -> Shares:
+        """Have the tests shared among the workers of pytest-xdist."""
+        return Shares(config, log)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:  # noqa: ANN401 - xdist's
@@ -104,9 +109,16 @@ class Controller:
             terminalreporter.write_line(f"RED: {problem}", red=True)
 
 
+class Shares(LoadScopeScheduling):  # type: ignore[misc] # xdist has no type hints
+    """Gives each worker of pytest-xdist one share after another: mostly files."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return share_of(nodeid)
+
+
 @dataclass(eq=False)
 class Template:
-    """The hooks that migrate one SQLite database for all workers of pytest-xdist.
+    """The hooks that migrate one database for all workers of pytest-xdist.
 
     It is migrated while the workers still collect. A file that is locked until then names it, or
     nothing: without one a worker migrates, and fails, by itself.
@@ -127,10 +139,8 @@ class Template:
         self._thread.start()
 
     def _migrate(self, file: TextIO) -> None:
-        with file, contextlib.suppress(ServerError):
-            template = self.fleet.template()
-            assert isinstance(template, SqliteDatabase)
-            file.write(str(template.path))
+        with file, contextlib.suppress(Exception):
+            file.write(self.fleet.template().place)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 - xdist's

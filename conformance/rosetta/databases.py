@@ -43,6 +43,11 @@ class Database(ABC):
     kind: Kind
     url: str
 
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """What ``find`` finds it by in another process."""
+
     @abstractmethod
     def clone(self, directory: Path) -> Database:
         """Return a new database with the same content; nothing may be connected to this one."""
@@ -64,6 +69,11 @@ class SqliteDatabase(Database):
     def __init__(self, directory: Path, name: str | None = None) -> None:
         self.path = directory / (name or f"{uuid4().hex}.db")
         self.url = f"sqlite:///{self.path.resolve()}"
+
+    @property
+    def place(self) -> str:
+        """The file's path."""
+        return str(self.path)
 
     def clone(self, directory: Path) -> SqliteDatabase:
         """Copy the content into a new file, pages still in the write-ahead log included."""
@@ -89,22 +99,31 @@ class SqliteDatabase(Database):
 
 
 class PostgresDatabase(Database):
-    """A scratch database, created at once beside the one of ``admin_url``."""
+    """A scratch database beside that of ``postgres_url``; not created before ``create``."""
 
     kind: Kind = "postgresql"
 
-    def __init__(self, admin_url: str | None = None, template: str | None = None) -> None:
-        self._admin_url = admin_url or postgres_url()
-        self.name = f"rosetta_{uuid4().hex[:16]}"
+    def __init__(self, name: str | None = None) -> None:
+        self._admin_url = postgres_url()
+        self.name = name or f"rosetta_{uuid4().hex[:16]}"
         self.url = urlunsplit(urlsplit(self._admin_url)._replace(path=f"/{self.name}"))
+
+    @property
+    def place(self) -> str:
+        """The database's name."""
+        return self.name
+
+    def create(self, template: str | None = None) -> PostgresDatabase:
+        """Create the database, empty or as a copy of another, and return it."""
         statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self.name))
         if template:
             statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
         self._administer(statement)
+        return self
 
     def clone(self, directory: Path) -> PostgresDatabase:
         """Create a database with this one as its template."""
-        return PostgresDatabase(self._admin_url, template=self.name)
+        return PostgresDatabase().create(template=self.name)
 
     def connect(self) -> psycopg.Connection[dict[str, Any]]:
         """Open a connection of one's own; the caller closes it."""
@@ -130,4 +149,11 @@ class PostgresDatabase(Database):
 
 def create(kind: Kind, directory: Path) -> SqliteDatabase | PostgresDatabase:
     """Return a new, empty database of this kind."""
-    return SqliteDatabase(directory) if kind == "sqlite" else PostgresDatabase()
+    return SqliteDatabase(directory) if kind == "sqlite" else PostgresDatabase().create()
+
+
+def find(kind: Kind, place: str) -> SqliteDatabase | PostgresDatabase:
+    """Return the database that another process made, by its ``place``."""
+    if kind == "sqlite":
+        return SqliteDatabase(Path(place).parent, Path(place).name)
+    return PostgresDatabase(place)

@@ -124,7 +124,7 @@ class Fleet:
 
     def _migrated_template(self) -> ScratchDatabase:
         if self._template is None and self.offer:
-            self._template = offered(self.offer)
+            self._template = offered(self.kind, self.offer)
         if self._template is None:
             template = databases.create(self.kind, self.directory)
             self._databases.append(template)
@@ -134,12 +134,12 @@ class Fleet:
         return self._template
 
 
-def offered(place: Path) -> SqliteDatabase | None:
+def offered(kind: databases.Kind, offer: Path) -> ScratchDatabase | None:
     """Wait until a file is locked no more, and return the database that it names, if any."""
-    with place.open() as file:
+    with offer.open() as file:
         fcntl.flock(file, fcntl.LOCK_SH)
-        path = Path(file.read())
-    return SqliteDatabase(path.parent, path.name) if path.name else None
+        place = file.read()
+    return databases.find(kind, place) if place else None
 
 
 def start_together(servers: Iterable[Server]) -> None:

@@ -5,6 +5,7 @@ What a run does is in ``worker``, what becomes of its findings in ``controller``
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -74,12 +75,25 @@ def pytest_configure(config: pytest.Config) -> None:
         implementation = find(options.impl, options.root) if options.impl else None
         if options.numprocesses:  # xdist's workers are other processes, which come here as well
             _add_controller(config, implementation, rules)
-            if implementation and options.database == "sqlite":
+            if implementation:
                 config.pluginmanager.register(Template(_fleet(config, implementation)))
         else:
             _add_worker(config, implementation, rules)
     except (ManifestError, VenvError) as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected out of every search for garbage from now on."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """Search once for garbage that complains, before pytest does so several times over."""
+    gc.collect()
+    gc.freeze()
 
 
 def _check(options: Any) -> None:  # noqa: ANN401 - argparse's

@@ -25,12 +25,17 @@ CONTROLLED_FIXTURES = frozenset(
     {"database", "fleet", "launch", "limits_api", "limits_server", "redis_url"}
 )
 LOG_SHOWN = 3000
+# What mostly waits is left to one process: a server is given its 20 s of quiet amid other tests.
+WAITING = (
+    *("rules/test_clocks.py::test_a_lost_wake_up", "rules/test_disruptions.py"),
+    *("rules/test_failures.py", "rules/test_workers.py", "rules/test_clocks.py"),
+)
 # What takes longest begins first, so that no process is left alone with it at the end.
 FIRST = (
-    *("rules/test_clocks.py", "contract/", "rules/test_disruptions.py", "rules/test_operations.py"),
+    *(*WAITING, "contract/", "rules/test_operations.py"),
     *("rules/test_limits.py", "rules/test_resources.py", "rules/test_concurrency.py"),
-    *("model/", "rules/test_feed.py", "rules/test_authentication.py", "rules/test_bodies.py"),
-    *("rules/test_feed_close.py", "rules/test_messages.py"),
+    *("rules/test_feed.py", "model/", "rules/test_authentication.py", "rules/test_bodies.py"),
+    *("rules/test_messages.py", "rules/test_queries.py", "rules/test_feed_close.py"),
 )
 
 
@@ -293,9 +298,14 @@ def signs_as_we_do(server: Server) -> bool:
 
 
 def place_of(test: str) -> int:
-    """Return the place of a test's file; those that are not in FIRST stay as they are, behind."""
+    """Return the place of a test; those of files not in FIRST stay as they are, behind."""
     places = (place for place, path in enumerate(FIRST) if f"suite/{path}" in test)
     return next(places, len(FIRST))
+
+
+def share_of(test: str) -> str:
+    """Return the name of what one process runs from beginning to end: a file, or what waits."""
+    return "waiting" if place_of(test) < len(WAITING) else test.partition("::")[0]
 
 
 def _is_suite(argument: str, config: pytest.Config) -> bool:

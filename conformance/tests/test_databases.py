@@ -85,3 +85,12 @@ def test_the_servers_are_named_by_the_environment(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("ROSETTA_REDIS_URL", "redis://elsewhere/1")
     assert databases.postgres_url() == "postgresql://elsewhere/x"
     assert databases.redis_url() == "redis://elsewhere/1"
+
+
+def test_another_process_finds_a_database_by_its_place(
+    database: SqliteDatabase | PostgresDatabase,
+) -> None:
+    database.rows("CREATE TABLE t (a INTEGER)")
+    found = databases.find(database.kind, database.place)
+    assert found.rows("SELECT * FROM t") == []
+    assert found.url == database.url

@@ -86,7 +86,7 @@ class Quiet:
     written: float  # seconds after the feed was opened
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def quiet(fleet: Fleet) -> Iterator[Quiet]:
     """Return a server with idle peers, whose Redis takes connections and never answers."""
     with ExitStack() as stack:
