@@ -25,17 +25,18 @@ CONTROLLED_FIXTURES = frozenset(
     {"database", "fleet", "launch", "limits_api", "limits_server", "redis_url"}
 )
 LOG_SHOWN = 3000
-# What mostly waits is left to one process: a server is given its 20 s of quiet amid other tests.
+# What mostly waits is one process's share: a server is given its 20 s of quiet amid other tests.
 WAITING = (
     *("rules/test_clocks.py::test_a_lost_wake_up", "rules/test_disruptions.py"),
-    *("rules/test_failures.py", "rules/test_workers.py", "rules/test_clocks.py"),
+    *("rules/test_limits.py", "rules/test_failures.py", "rules/test_workers.py"),
+    "rules/test_clocks.py",
 )
 # What takes longest begins first, so that no process is left alone with it at the end.
 FIRST = (
-    *(*WAITING, "contract/", "rules/test_operations.py"),
-    *("rules/test_limits.py", "rules/test_resources.py", "rules/test_concurrency.py"),
-    *("rules/test_feed.py", "model/", "rules/test_authentication.py", "rules/test_bodies.py"),
-    *("rules/test_messages.py", "rules/test_queries.py", "rules/test_feed_close.py"),
+    *(*WAITING, "contract/", "rules/test_operations.py", "rules/test_resources.py"),
+    *("rules/test_concurrency.py", "rules/test_feed.py", "model/", "rules/test_authentication.py"),
+    *("rules/test_bodies.py", "rules/test_messages.py", "rules/test_queries.py"),
+    "rules/test_feed_close.py",
 )
 
 
