@@ -87,6 +87,23 @@ FAULTS = (
         workers=2,
     ),
     fault(
+        "tags-of-before-the-lock",
+        "if-match",
+        "On PostgreSQL the tags are joined to the locked row, as they were before it was waited for.",
+        (
+            ITEMS,
+            "options=[selectinload(Item.tag_rows)] if for_update else [],\n",
+            "options=[],\n",
+        ),
+        (
+            ITEMS,
+            "with_for_update=for_update or None",
+            'with_for_update={"of": Item} if for_update else None',
+        ),
+        database="postgresql",
+        workers=2,
+    ),
+    fault(
         "if-match-takes-weak-tags",
         "if-match",
         "If-Match compares weakly.",
