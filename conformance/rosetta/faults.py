@@ -4,7 +4,7 @@ python -m rosetta.faults [ID …] [--rule ID] [--layers A,B] [--add] [--jobs N]
 
 Each fault of ``faults/`` is planted in a copy of one good implementation, and the tests of its own
 rule are run against the copy until one fails. Afterwards every test that has caught a fault is run
-against a copy without any, and must pass, while nothing else runs.
+against a copy without any, and must pass, with less beside it than in a run of the suite.
 """
 
 from __future__ import annotations
@@ -39,10 +39,12 @@ from rosetta.matrix import LAYERS, Finding, Matrix, Trial, conclude, document, s
 from rosetta.mutants import Fault, FaultError
 from rosetta.trials import Bench, Configuration, attempt, failures
 from rosetta.venvs import VenvError, environment_of
+from rosetta.worker import place_of
 
 # What each layer made of each fault when last it was tried with all. The test of its rule that
 # caught a fault is the first to be run.
 FOUND = ROOT / "conformance" / "faults" / "findings.json"
+CONTROLS = 2  # files at a time, fewer than a run of the suite has: what starves fails by itself
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,9 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         faults = chosen(options.ids, options.rule)
         earlier = take(options.results / results.MATRIX, keep=options.add)
-        with bench_of(IMPLEMENTATION, options.layers) as bench, processes(options.jobs) as pool:
-            trials = try_all(pool, bench, faults, options.layers, console)
-            failing = control(pool, bench, trials)
+        with bench_of(IMPLEMENTATION, options.layers) as bench:
+            with processes(options.jobs) as pool:
+                trials = try_all(pool, bench, faults, options.layers, console)
+            with processes(min(options.jobs, CONTROLS)) as pool:
+                failing = control(pool, bench, trials)
     except (DocumentError, FaultError, ManifestError, VenvError, ServerError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -191,16 +195,22 @@ def failed(
 ) -> dict[tuple[Configuration, str], str]:
     """Return which tests fail without a fault in their configuration, and why.
 
-    Each file in a process of its own, one at a time: what runs beside could starve a server.
+    Each file in a process of its own, those that mostly wait first.
     """
     files: dict[tuple[Configuration, str], list[str]] = defaultdict(list)
     for configuration, test in tests:
         files[configuration, test.partition("::")[0]].append(test)
-    failing: dict[tuple[Configuration, str], str] = {}
-    for (configuration, file), named in files.items():
-        found = pool.submit(failures, bench, configuration, file, named).result()
-        failing |= {(configuration, test): why for test, why in found.items()}
-    return failing
+    running = {
+        (configuration, file): pool.submit(
+            failures, bench, configuration, file, files[configuration, file]
+        )
+        for configuration, file in sorted(files, key=lambda each: place_of(each[1]))
+    }
+    return {
+        (configuration, test): why
+        for (configuration, _), found in running.items()
+        for test, why in found.result().items()
+    }
 
 
 def recollect() -> Matrix:
