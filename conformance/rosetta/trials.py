@@ -19,7 +19,7 @@ from rosetta.fleet import Fleet
 from rosetta.harness import ServerError
 from rosetta.identity import Answers, first_difference
 from rosetta.manifest import ROOT, Implementation
-from rosetta.matrix import Finding
+from rosetta.matrix import Finding, Outcome
 from rosetta.mutants import Edit, Fault, plant
 from rosetta.results import RunResult
 from rosetta.worker import WORKER, place_of
@@ -149,7 +149,7 @@ def run(
 def replayed(
     bench: Bench, edits: Sequence[Edit], configuration: Configuration, answers: Answers
 ) -> Finding:
-    """Send the corpus to an edited copy until an answer is not the good one."""
+    """Send the corpus to an edited copy until an answer is not the good one, or time is up."""
     begin, (database, workers) = time.monotonic(), configuration
     with TemporaryDirectory(prefix="rosetta-fault-") as directory, _deadline():
         root = Path(directory)
@@ -162,7 +162,10 @@ def replayed(
         except ServerError as error:
             return Finding("broke", _since(begin), evidence=str(error))
         except KeyboardInterrupt:
-            return Finding("unproven", _since(begin), evidence="the replay did not come to its end")
+            seconds, ended = _since(begin), "the replay did not come to its end"
+            # All answers that it gave in its time were right; without a fault that is no excuse.
+            outcome: Outcome = "survived" if edits and seconds >= DEADLINE else "unproven"
+            return Finding(outcome, seconds, evidence=ended)
         finally:
             fleet.close()
     if found is None:

@@ -208,6 +208,22 @@ def test_an_answer_to_the_corpus_that_is_not_the_good_one_catches_a_fault(
     assert (finding.outcome, finding.tests, finding.evidence) == (outcome, tests, evidence)
 
 
+def test_a_replay_that_time_runs_out_on_has_caught_no_fault_and_proves_no_good_copy(
+    bench: trials.Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trials, "first_difference", interrupted)
+    monkeypatch.setattr(trials, "DEADLINE", 0)
+    edit = Edit("app/config.py", "= 1000", "= 1001")
+    outcomes = [
+        trials.replayed(bench, edits, ("sqlite", 1), bench.answers).outcome
+        for edits in ([edit], [])
+    ]
+    assert outcomes == ["survived", "unproven"]
+
+
 def test_without_a_fault_the_corpus_is_answered_as_ever(
     bench: trials.Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
