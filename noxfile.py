@@ -25,7 +25,8 @@ CONTRACT_VARIABLES = (
     *("APP_ENV", "DATABASE_URL", "HOST", "LOG_LEVEL", "PORT", "REDIS_URL", "SECRET_KEY"),
     *("TOKEN_TTL_SECONDS", "WORKERS", "WS_MAX_CONNECTIONS", "WS_QUEUE_EVENTS"),
 )
-# Three processes keep two cores busy: one or another always waits for its server.
+# Three processes keep two cores busy: one or another always waits for its server. In the suite,
+# rosetta.controller says what is shared in one piece; elsewhere it is a file.
 PARALLEL = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart", "0")
 # Time for an interrupted run to end its servers and drop its databases, in seconds.
 PATIENCE = 20.0

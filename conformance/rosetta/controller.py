@@ -13,11 +13,13 @@ from threading import Thread
 from typing import Any, TextIO
 
 import psutil
+import psycopg
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from rosetta.fleet import Fleet
+from rosetta.harness import ServerError
 from rosetta.results import EVIDENCE, Evidence, RunResult, TestResult, layer_of, now
 from rosetta.worker import Plan, share_of
 
@@ -139,7 +141,7 @@ class Template:
         self._thread.start()
 
     def _migrate(self, file: TextIO) -> None:
-        with file, contextlib.suppress(Exception):
+        with file, contextlib.suppress(ServerError, psycopg.Error):
             file.write(self.fleet.template().place)
 
     @pytest.hookimpl(optionalhook=True)
