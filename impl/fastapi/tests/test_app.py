@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
+from starlette.websockets import WebSocketDisconnect
 
 from app.config import Settings
 from app.dependencies import get_session
@@ -172,6 +173,12 @@ def test_the_feed_tells_of_a_created_item(client: TestClient, ada: Account) -> N
         ready = feed.receive_json()
         item = ada.create_item()
         event = feed.receive_json()
+        # The service ends it, as the test client cancels a conversation that is not over, and
+        # takes the cancellation for a failure when asyncio.gather() has handed it on.
+        feed.send_bytes(b"")
+        with pytest.raises(WebSocketDisconnect) as end:
+            feed.receive_json()
+    assert end.value.code == 1003
     assert ready == {"type": "ready", "after": 1}  # event 1 was the sign-up
     assert event.pop("occurred_at") >= item["created_at"]
     assert event == {
