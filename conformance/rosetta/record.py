@@ -2,9 +2,9 @@
 
 python -m rosetta.record NAME
 
-The seeds are fixed and nothing that a server makes stands in the corpus, so every conforming
-implementation gives the same requests and frames, in the same order. Chance is only where the end
-of a socket stands among the lines of others, and what it had heard by then.
+The seeds are fixed and nothing that a server makes stands in the corpus, so at one commit every
+conforming implementation gives the same requests and frames, in the same order. Chance is only
+where the end of a socket stands among the lines of others, and what it had heard by then.
 """
 
 from __future__ import annotations

@@ -351,11 +351,17 @@ class _Socket:
 
     def _up(self, data: bytes) -> None:
         parser = Protocol(SERVER, max_size=None)
+        held = b""
         while data or (data := self.client.recv(WAKE)):
+            held += data
             parser.receive_data(data)
-            for frame in _frames(parser):
+            frames = _frames(parser)
+            for frame in frames:
                 self._note_sent(frame)
-            self.upstream.socket.sendall(data)
+            # A part of a frame waits for the rest: its head alone may end the socket.
+            if frames or parser.parser_exc:
+                self.upstream.socket.sendall(held)
+                held = b""
             self.tap.heard()
             data = b""
         if not self.ended:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from email.message import Message
@@ -12,12 +13,14 @@ from typing import Any
 
 import jwt
 import pytest
+from websockets.frames import Frame as WireFrame
+from websockets.frames import Opcode
 
 from rosetta import corpus
 from rosetta.client import PASSWORD, Api, sign_token
 from rosetta.compare import Difference, Group, agreeing, differences, grouped, rules_held
 from rosetta.corpus import CorpusError, Frame, Line, Recording, Symbol
-from rosetta.feed import Feed, Socket
+from rosetta.feed import Feed, RawWebSocket, Socket
 from rosetta.harness import Target
 from rosetta.identity import first_difference
 from rosetta.manifest import ManifestError
@@ -132,6 +135,20 @@ def test_a_recording_names_what_the_server_made_by_symbols(lines: list[Line]) ->
 def test_two_recordings_are_the_same_bytes(lines: list[Line]) -> None:
     assert corpus.dump(recorded(story).lines) == corpus.dump(lines)
     assert corpus.dump(recorded(story, FirstIdsTaken, OtherLabels).lines) == corpus.dump(lines)
+
+
+def test_a_frame_is_noted_whole_though_its_head_ends_the_socket() -> None:
+    too_long = WireFrame(Opcode.BINARY, bytes(2**20 + 1)).serialize(mask=True)
+
+    def send_slowly(target: Target, _: Api) -> None:
+        with RawWebSocket(target) as raw:
+            raw.send_bytes(too_long[:100])
+            time.sleep(0.1)  # in which the server would answer
+            raw.send_bytes(too_long[100:])
+            assert raw.close_code() == 1009
+
+    sent = [line.frame.opcode for line in recorded(send_slowly).lines if line.frame]
+    assert sent == [Opcode.BINARY]
 
 
 @pytest.mark.parametrize(
