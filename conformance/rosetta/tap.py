@@ -358,7 +358,7 @@ class _Socket:
             frames = _frames(parser)
             for frame in frames:
                 self._note_sent(frame)
-            # A part of a frame waits for the rest: its head alone may end the socket.
+            # Nothing is passed on before a frame is whole: its head alone may end the socket.
             if frames or parser.parser_exc:
                 self.upstream.socket.sendall(held)
                 held = b""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from email.message import Message
@@ -20,7 +19,7 @@ from rosetta import corpus
 from rosetta.client import PASSWORD, Api, sign_token
 from rosetta.compare import Difference, Group, agreeing, differences, grouped, rules_held
 from rosetta.corpus import CorpusError, Frame, Line, Recording, Symbol
-from rosetta.feed import Feed, RawWebSocket, Socket
+from rosetta.feed import Feed, RawWebSocket, Silence, Socket
 from rosetta.harness import Target
 from rosetta.identity import first_difference
 from rosetta.manifest import ManifestError
@@ -143,7 +142,8 @@ def test_a_frame_is_noted_whole_though_its_head_ends_the_socket() -> None:
     def send_slowly(target: Target, _: Api) -> None:
         with RawWebSocket(target) as raw:
             raw.send_bytes(too_long[:100])
-            time.sleep(0.1)  # in which the server would answer
+            with pytest.raises(Silence):
+                raw.receive(timeout=0.1)
             raw.send_bytes(too_long[100:])
             assert raw.close_code() == 1009
 
