@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit, urlunsplit
@@ -18,6 +18,9 @@ from psycopg.rows import dict_row
 
 Kind = Literal["sqlite", "postgresql"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+Row = dict[str, Any]
+Run = Callable[[str, Sequence[object]], list[Row]]
 
 DEFAULT_POSTGRES_URL = "postgresql://postgres@127.0.0.1:5432/postgres"
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
@@ -53,8 +56,16 @@ class Database(ABC):
         """Return a new database with the same content; nothing may be connected to this one."""
 
     @abstractmethod
-    def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
-        """Run one statement past the server, commit, return its rows; parameters are ``?``."""
+    def transaction(self) -> AbstractContextManager[Run]:
+        """Begin a transaction past the server, committed behind the block unless that raises.
+
+        It yields what runs a statement with its parameters, marked ``?``, and returns the rows.
+        """
+
+    def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
+        """Run one statement in a transaction of its own and return its rows."""
+        with self.transaction() as run:
+            return run(statement, parameters)
 
     @abstractmethod
     def drop(self) -> None:
@@ -86,11 +97,16 @@ class SqliteDatabase(Database):
         """Open a connection of one's own; the caller closes it."""
         return sqlite3.connect(self.path, timeout=5)
 
-    def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
-        """Run one statement on a connection of its own."""
+    @contextmanager
+    def transaction(self) -> Iterator[Run]:
+        """Begin a transaction on a connection of its own."""
         with closing(self.connect()) as connection, connection:
             connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute(statement, parameters)]
+
+            def run(statement: str, parameters: Sequence[object]) -> list[Row]:
+                return [dict(row) for row in connection.execute(statement, parameters)]
+
+            yield run
 
     def drop(self) -> None:
         """Remove the file and those that SQLite puts beside it."""
@@ -125,16 +141,21 @@ class PostgresDatabase(Database):
         """Create a database with this one as its template."""
         return PostgresDatabase().create(template=self.name)
 
-    def connect(self) -> psycopg.Connection[dict[str, Any]]:
+    def connect(self) -> psycopg.Connection[Row]:
         """Open a connection of one's own; the caller closes it."""
         return psycopg.connect(self.url, row_factory=dict_row, connect_timeout=5)
 
-    def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
-        """Run one statement on a connection of its own."""
-        text = statement.replace("%", "%%").replace("?", "%s")
+    @contextmanager
+    def transaction(self) -> Iterator[Run]:
+        """Begin a transaction on a connection of its own."""
         with self.connect() as connection:
-            cursor = connection.execute(text.encode(), parameters)
-            return cursor.fetchall() if cursor.description else []
+
+            def run(statement: str, parameters: Sequence[object]) -> list[Row]:
+                text = statement.replace("%", "%%").replace("?", "%s")
+                cursor = connection.execute(text.encode(), parameters)
+                return cursor.fetchall() if cursor.description else []
+
+            yield run
 
     def drop(self) -> None:
         """Drop the database, cutting whoever is connected."""

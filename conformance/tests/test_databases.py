@@ -40,6 +40,21 @@ def test_rows_come_as_dictionaries_and_writes_are_kept(
     assert database.rows("SELECT a FROM t WHERE b LIKE '%0%'") == [{"a": 1}]
 
 
+def test_a_transaction_is_seen_whole_when_it_ends_and_not_at_all_when_it_fails(
+    database: SqliteDatabase | PostgresDatabase,
+) -> None:
+    database.rows("CREATE TABLE t (a INTEGER)")
+    with database.transaction() as run:
+        run("INSERT INTO t VALUES (?)", [1])
+        run("INSERT INTO t VALUES (?)", [2])
+        assert run("SELECT a FROM t ORDER BY a", []) == [{"a": 1}, {"a": 2}]
+        assert database.rows("SELECT * FROM t") == []
+    with pytest.raises(ZeroDivisionError), database.transaction() as run:
+        run("DELETE FROM t", [])
+        raise ZeroDivisionError
+    assert database.rows("SELECT a FROM t ORDER BY a") == [{"a": 1}, {"a": 2}]
+
+
 def test_a_clone_is_a_database_of_its_own(
     database: SqliteDatabase | PostgresDatabase, tmp_path: Path
 ) -> None:

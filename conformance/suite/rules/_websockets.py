@@ -6,11 +6,12 @@ import json
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any
 
-from websockets.frames import Frame
+from websockets.frames import Frame, Opcode
 
 from rosetta.client import (
     Account,
@@ -23,7 +24,7 @@ from rosetta.client import (
     violation,
 )
 from rosetta.databases import PostgresDatabase, SqliteDatabase
-from rosetta.feed import Feed
+from rosetta.feed import Feed, RawWebSocket
 from rosetta.harness import Target
 from rosetta.raw import RawConnection, RawResponse
 
@@ -37,6 +38,8 @@ INVALID_TOKEN = 'Bearer realm="api", error="invalid_token"'  # noqa: S105 - a ch
 ASTRAL = "\U0001f600"
 HEAVY = ASTRAL * 2000  # the longest description, 8,000 bytes at the least
 PROMPTLY = 2.0  # within which a 4401 must come
+# Bytes on their way between two processes: Linux lets a receive buffer grow to 32 MiB.
+MORE_THAN_KERNELS_HOLD = 48_000_000
 
 # RFC 6455, section 1.3
 KEY, ACCEPT = "dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -142,19 +145,14 @@ def write_events_past_the_server(
 
     No wake-up comes with them. Each tells of user UNKNOWN; ``data`` is JSON.
     """
-    mark = "?" if database.kind == "sqlite" else "%s"
-    insert = f"INSERT INTO events VALUES ({', '.join([mark] * 5)})"  # noqa: S608 - no input
-    reserve = f"UPDATE event_counter SET last_id = last_id + {mark} WHERE id = 1"  # noqa: S608
     now = datetime.now(UTC)
     moment = now.strftime("%Y-%m-%d %H:%M:%S.%f") if database.kind == "sqlite" else now
-    with closing(database.connect()) as connection, connection:
-        cursor = connection.cursor()
-        cursor.execute(reserve, (count,))
-        cursor.execute("SELECT last_id FROM event_counter WHERE id = 1")
-        row: Any = cursor.fetchone()
-        last_id: int = row["last_id"] if isinstance(row, dict) else row[0]
-        ids = range(last_id - count + 1, last_id + 1)
-        cursor.executemany(insert, [(n, event, UNKNOWN, data, moment) for n in ids])
+    with database.transaction() as run:
+        run("UPDATE event_counter SET last_id = last_id + ? WHERE id = 1", [count])
+        (counter,) = run("SELECT last_id FROM event_counter WHERE id = 1", [])
+        ids = range(counter["last_id"] - count + 1, counter["last_id"] + 1)
+        for number in ids:
+            run("INSERT INTO events VALUES (?, ?, ?, ?, ?)", [number, event, UNKNOWN, data, moment])
     return ids
 
 
@@ -201,3 +199,19 @@ def closing_at(at: float, *feeds: Feed) -> Iterator[None]:
 def _compared(response: Response) -> dict[str, str]:
     names = {name.lower() for name in response.headers}
     return {name: response.headers[name] for name in names - _NOT_COMPARED}
+
+
+def is_heard_no_further(socket: RawWebSocket) -> bool:
+    """Send more than fits between client and server; tell whether that blocks."""
+    # An answer to a short command is longer; long ones are less work for who hears them all.
+    short = Frame(Opcode.TEXT, b"{}").serialize(mask=True) * 1_000
+    long = Frame(Opcode.TEXT, b'{"type":"ping"}' + b" " * 8_192).serialize(mask=True)
+    socket.socket.settimeout(2)  # a server that takes it all may pause, too
+    # Of a buffer that has grown, the kernel tells only when a third of it is free again.
+    socket.socket.setsockopt(SOL_SOCKET, SO_SNDBUF, 65_536)
+    try:
+        for each in [short] * 20 + [long] * (MORE_THAN_KERNELS_HOLD // len(long)):
+            socket.send_bytes(each)
+    except TimeoutError:
+        return True
+    return False

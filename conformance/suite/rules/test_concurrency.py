@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -33,6 +34,7 @@ from suite.rules._concurrently import (
 )
 
 WRITERS = 20
+WAITING = 0.7  # seconds in which a request comes to wait for a lock
 PROBLEM_STATUSES = {409, 412, 415, 422}
 INVALID_TOKEN = 'Bearer realm="api", error="invalid_token"'  # noqa: S105 - a challenge
 JSON = ("Content-Type", "application/json")
@@ -606,6 +608,29 @@ def test_parallel_writers_without_conditions_all_succeed_and_each_has_its_versio
     now = expect(api.get(versioned.path, token=versioned.writer), 200)
     expect_header(now, "ETag", f'"{WRITERS + 1}"')
     assert now.json() == by_version[WRITERS + 1].json()
+
+
+@pytest.mark.rule("if-match", "etag", "item-patch")
+def test_a_write_is_made_on_what_another_that_it_waited_for_has_left(
+    api: Api, owner: Account, item: Item, database: SqliteDatabase | PostgresDatabase
+) -> None:
+    """The other write is made past the server, which so cannot but wait for its end."""
+    with ThreadPoolExecutor(2) as pool:
+        with database.transaction() as run:
+            run("UPDATE items SET name = 'Other', version = 2 WHERE id = ?", [item.id])
+            run("DELETE FROM item_tags WHERE item_id = ?", [item.id])
+            run("INSERT INTO item_tags (item_id, tag) VALUES (?, 'other')", [item.id])
+            patch = pool.submit(api.patch, item.path, token=owner, json={"price_cents": 7})
+            tag = {"If-Match": '"1"'}
+            deletion = pool.submit(api.delete, item.path, token=owner, headers=tag)
+            assert not wait([patch, deletion], timeout=WAITING).done
+        written = expect(patch.result(), 200)
+        expect_problem(deletion.result(), "precondition-failed")
+    expect_header(written, "ETag", '"3"')
+    changes = {"name": "Other", "tags": ["other"], "price_cents": 7}
+    known = item.body | changes | {"updated_at": written.json()["updated_at"]}
+    assert written.json() == known
+    assert expect(api.get(item.path, token=owner), 200).json() == known
 
 
 @pytest.mark.rule("if-match", "etag", "item-patch")

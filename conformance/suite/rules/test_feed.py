@@ -11,12 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any
 
 import httpx
 import pytest
-from websockets.frames import Frame, Opcode
 
 from rosetta.client import MISSING, Account, Api, Item, expect, expect_header, unique_email
 from rosetta.feed import Feed, RawWebSocket
@@ -28,6 +26,7 @@ from suite.rules._websockets import (
     SOCKETS,
     Message,
     ids_of,
+    is_heard_no_further,
     rename,
     told,
     without_gap,
@@ -37,8 +36,6 @@ pytestmark = pytest.mark.rule("feed")
 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 BEYOND = 999_999_999_999_999_999
-# Bytes on their way between two processes: Linux lets a receive buffer grow to 32 MiB.
-MORE_THAN_KERNELS_HOLD = 48_000_000
 
 
 @pytest.fixture(scope="module")
@@ -434,22 +431,6 @@ def race_with_deletion(api: Api) -> tuple[Account, list[int], list[int]]:
 
 
 # -- what it costs
-
-
-def is_heard_no_further(socket: RawWebSocket) -> bool:
-    """Send more than fits between client and server; tell whether that blocks."""
-    # An answer to a short command is longer; long ones are less work for who hears them all.
-    short = Frame(Opcode.TEXT, b"{}").serialize(mask=True) * 1_000
-    long = Frame(Opcode.TEXT, b'{"type":"ping"}' + b" " * 8_192).serialize(mask=True)
-    socket.socket.settimeout(2)  # a server that takes it all may pause, too
-    # Of a buffer that has grown, the kernel tells only when a third of it is free again.
-    socket.socket.setsockopt(SOL_SOCKET, SO_SNDBUF, 65_536)
-    try:
-        for each in [short] * 20 + [long] * (MORE_THAN_KERNELS_HOLD // len(long)):
-            socket.send_bytes(each)
-    except TimeoutError:
-        return True
-    return False
 
 
 @pytest.mark.rule("feed-cost")

@@ -42,6 +42,7 @@ from suite.rules._websockets import (
     expect_refusal,
     forge,
     ids_of,
+    is_heard_no_further,
     of_frame,
     rename,
     shake,
@@ -146,6 +147,18 @@ def test_the_cap_is_checked_last_and_bars_no_request(
         expect_refusal(plain, "upgrade-required", fields=UPGRADE_REQUIRED)
         for path in ("/users/me", "/healthz", "/readyz"):
             expect(capped_api.get(path, token=token), 200)
+
+
+@pytest.mark.rule("ws-handshake")
+def test_a_deaf_feed_that_hangs_up_frees_its_place(
+    capped: Server, guest: Account, token: str
+) -> None:
+    """Its answers are stuck then, and who hears its commands waits for them to be sent."""
+    with RawWebSocket(capped, "/ws/events", token=token, receive_buffer=4096) as deaf:
+        assert is_heard_no_further(deaf)
+    with ExitStack() as stack:
+        for _ in range(PLACES):
+            open_when_free(stack, capped, "/ws/events", token)
 
 
 @pytest.mark.rule("ws-handshake", "ws-close")
