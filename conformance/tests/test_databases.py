@@ -49,9 +49,14 @@ def test_a_transaction_is_seen_whole_when_it_ends_and_not_at_all_when_it_fails(
         run("INSERT INTO t VALUES (?)", [2])
         assert run("SELECT a FROM t ORDER BY a", []) == [{"a": 1}, {"a": 2}]
         assert database.rows("SELECT * FROM t") == []
-    with pytest.raises(ZeroDivisionError), database.transaction() as run:
-        run("DELETE FROM t", [])
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with database.transaction() as run:
+            run("DELETE FROM t", [])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert database.rows("SELECT a FROM t ORDER BY a") == [{"a": 1}, {"a": 2}]
 
 

@@ -615,17 +615,21 @@ def test_a_write_is_made_on_what_another_that_it_waited_for_has_left(
     api: Api, owner: Account, item: Item, database: SqliteDatabase | PostgresDatabase
 ) -> None:
     """The other write is made past the server, which so cannot but wait for its end."""
-    with ThreadPoolExecutor(2) as pool:
+    stale = {"token": owner, "headers": {"If-Match": '"1"'}}
+    with ThreadPoolExecutor(3) as pool:
         with database.transaction() as run:
             run("UPDATE items SET name = 'Other', version = 2 WHERE id = ?", [item.id])
             run("DELETE FROM item_tags WHERE item_id = ?", [item.id])
             run("INSERT INTO item_tags (item_id, tag) VALUES (?, 'other')", [item.id])
             patch = pool.submit(api.patch, item.path, token=owner, json={"price_cents": 7})
-            tag = {"If-Match": '"1"'}
-            deletion = pool.submit(api.delete, item.path, token=owner, headers=tag)
-            assert not wait([patch, deletion], timeout=WAITING).done
+            late = [
+                pool.submit(api.patch, item.path, json={"price_cents": 8}, **stale),
+                pool.submit(api.delete, item.path, **stale),
+            ]
+            assert not wait([patch, *late], timeout=WAITING).done
         written = expect(patch.result(), 200)
-        expect_problem(deletion.result(), "precondition-failed")
+        for each in late:
+            expect_problem(each.result(), "precondition-failed")
     expect_header(written, "ETag", '"3"')
     changes = {"name": "Other", "tags": ["other"], "price_cents": 7}
     known = item.body | changes | {"updated_at": written.json()["updated_at"]}
