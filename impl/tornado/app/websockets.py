@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from tornado.httputil import HTTPHeaders
+from tornado.iostream import StreamClosedError
 from tornado.web import OutputTransform
 from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 
@@ -97,6 +98,9 @@ class PatientProtocol(WebSocketProtocol13):
             super()._abort()
 
     async def _receive_frame(self) -> None:
+        if self.stream.closed():
+            # Contract: Tornado would handle all that it has read before the connection was lost.
+            raise StreamClosedError
         if not self._is_discarding:
             await super()._receive_frame()
             return
