@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -20,7 +20,6 @@ Kind = Literal["sqlite", "postgresql"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Row = dict[str, Any]
-Run = Callable[[str, Sequence[object]], list[Row]]
 
 DEFAULT_POSTGRES_URL = "postgresql://postgres@127.0.0.1:5432/postgres"
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
@@ -40,6 +39,13 @@ def redis_url() -> str:
     return os.environ.get("ROSETTA_REDIS_URL", DEFAULT_REDIS_URL)
 
 
+class Run(Protocol):
+    """What runs one statement within a transaction and returns its rows."""
+
+    def __call__(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
+        """Run the statement; its parameters are marked ``?``."""
+
+
 class Database(ABC):
     """One database; ``url`` is what its server gets as DATABASE_URL."""
 
@@ -57,13 +63,10 @@ class Database(ABC):
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[Run]:
-        """Begin a transaction past the server, committed behind the block unless that raises.
-
-        It yields what runs a statement with its parameters, marked ``?``, and returns the rows.
-        """
+        """Begin a transaction past the server, committed behind the block unless that raises."""
 
     def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
-        """Run one statement in a transaction of its own and return its rows."""
+        """Run one statement past the server, in a transaction of its own."""
         with self.transaction() as run:
             return run(statement, parameters)
 
@@ -102,8 +105,9 @@ class SqliteDatabase(Database):
         """Begin a transaction on a connection of its own."""
         with closing(self.connect()) as connection, connection:
             connection.row_factory = sqlite3.Row
+            connection.execute("BEGIN")  # sqlite3 by itself begins before some statements only
 
-            def run(statement: str, parameters: Sequence[object]) -> list[Row]:
+            def run(statement: str, parameters: Sequence[object] = ()) -> list[Row]:
                 return [dict(row) for row in connection.execute(statement, parameters)]
 
             yield run
@@ -150,7 +154,7 @@ class PostgresDatabase(Database):
         """Begin a transaction on a connection of its own."""
         with self.connect() as connection:
 
-            def run(statement: str, parameters: Sequence[object]) -> list[Row]:
+            def run(statement: str, parameters: Sequence[object] = ()) -> list[Row]:
                 text = statement.replace("%", "%%").replace("?", "%s")
                 cursor = connection.execute(text.encode(), parameters)
                 return cursor.fetchall() if cursor.description else []

@@ -47,12 +47,12 @@ def test_a_transaction_is_seen_whole_when_it_ends_and_not_at_all_when_it_fails(
     with database.transaction() as run:
         run("INSERT INTO t VALUES (?)", [1])
         run("INSERT INTO t VALUES (?)", [2])
-        assert run("SELECT a FROM t ORDER BY a", []) == [{"a": 1}, {"a": 2}]
+        assert run("SELECT a FROM t ORDER BY a") == [{"a": 1}, {"a": 2}]
         assert database.rows("SELECT * FROM t") == []
 
     def fail() -> None:
         with database.transaction() as run:
-            run("DELETE FROM t", [])
+            run("DROP TABLE t")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -6,8 +6,9 @@ import json
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any
 
@@ -27,6 +28,7 @@ from rosetta.databases import PostgresDatabase, SqliteDatabase
 from rosetta.feed import Feed, RawWebSocket
 from rosetta.harness import Target
 from rosetta.raw import RawConnection, RawResponse
+from suite.rules._concurrently import at_once
 
 SOCKETS = ("/ws/echo", "/ws/events")
 UNKNOWN = 10**15  # the id of no user
@@ -149,7 +151,7 @@ def write_events_past_the_server(
     moment = now.strftime("%Y-%m-%d %H:%M:%S.%f") if database.kind == "sqlite" else now
     with database.transaction() as run:
         run("UPDATE event_counter SET last_id = last_id + ? WHERE id = 1", [count])
-        (counter,) = run("SELECT last_id FROM event_counter WHERE id = 1", [])
+        (counter,) = run("SELECT last_id FROM event_counter WHERE id = 1")
         ids = range(counter["last_id"] - count + 1, counter["last_id"] + 1)
         for number in ids:
             run("INSERT INTO events VALUES (?, ?, ?, ?, ?)", [number, event, UNKNOWN, data, moment])
@@ -196,12 +198,20 @@ def closing_at(at: float, *feeds: Feed) -> Iterator[None]:
         assert time.time() >= at, "closed too early"
 
 
-def _compared(response: Response) -> dict[str, str]:
-    names = {name.lower() for name in response.headers}
-    return {name: response.headers[name] for name in names - _NOT_COMPARED}
+@contextmanager
+def deaf_clients(target: Target, token: str) -> Iterator[None]:
+    """Keep a client at each socket that reads nothing and is heard no further; then hang up."""
+    with ExitStack() as stack:
+        deaf = [
+            stack.enter_context(RawWebSocket(target, path, token=token, receive_buffer=4096))
+            for path in SOCKETS
+        ]
+        heard_no_further = at_once([partial(_is_heard_no_further, each) for each in deaf])
+        assert heard_no_further == [True, True]
+        yield
 
 
-def is_heard_no_further(socket: RawWebSocket) -> bool:
+def _is_heard_no_further(socket: RawWebSocket) -> bool:
     """Send more than fits between client and server; tell whether that blocks."""
     # An answer to a short command is longer; long ones are less work for who hears them all.
     short = Frame(Opcode.TEXT, b"{}").serialize(mask=True) * 1_000
@@ -215,3 +225,8 @@ def is_heard_no_further(socket: RawWebSocket) -> bool:
     except TimeoutError:
         return True
     return False
+
+
+def _compared(response: Response) -> dict[str, str]:
+    names = {name.lower() for name in response.headers}
+    return {name: response.headers[name] for name in names - _NOT_COMPARED}

@@ -17,16 +17,15 @@ import httpx
 import pytest
 
 from rosetta.client import MISSING, Account, Api, Item, expect, expect_header, unique_email
-from rosetta.feed import Feed, RawWebSocket
+from rosetta.feed import Feed
 from rosetta.harness import Target
 from suite.rules._websockets import (
     ASTRAL,
     HEAVY,
     INVALID_TOKEN,
-    SOCKETS,
     Message,
+    deaf_clients,
     ids_of,
-    is_heard_no_further,
     rename,
     told,
     without_gap,
@@ -437,12 +436,6 @@ def race_with_deletion(api: Api) -> tuple[Account, list[int], list[int]]:
 def test_a_client_that_reads_no_answers_is_heard_no_further_and_holds_up_nobody(
     server: Target, api: Api, ada: Account, lamp: Item
 ) -> None:
-    with ExitStack() as stack, ThreadPoolExecutor(len(SOCKETS)) as pool:
-        deaf = [
-            RawWebSocket(server, path, token=ada.token, receive_buffer=4096) for path in SOCKETS
-        ]
-        heard = [pool.submit(is_heard_no_further, stack.enter_context(each)) for each in deaf]
-        assert [each.result() for each in heard] == [True, True]
-        with Feed(server, token=ada.token) as feed:
-            answer = rename(api, ada, lamp)
-            assert feed.next(timeout=1)["data"] == answer
+    with deaf_clients(server, ada.token), Feed(server, token=ada.token) as feed:
+        answer = rename(api, ada, lamp)
+        assert feed.next(timeout=1)["data"] == answer

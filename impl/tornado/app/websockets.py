@@ -70,7 +70,7 @@ class _Headers(HTTPHeaders):
 
 
 class PatientProtocol(WebSocketProtocol13):
-    """Tornado's side of a websocket, which lets the client read why it ends."""
+    """Tornado's side of a websocket, which lets a client that is there read why it ends."""
 
     _is_discarding = False
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from tornado.websocket import websocket_connect
 
 from app.config import Settings
+from app.events import EchoHandler
 from app.messages import BaseHandler
 from app.tokens import issue_token
 from tests.service import Account, ServiceTestCase
@@ -181,6 +182,29 @@ class ServiceTest(ServiceTestCase):
             "resource_id": item["id"],
             "data": item,
         }
+
+    def test_what_a_lost_client_has_sent_before_is_not_handled(self) -> None:
+        handled: list[str] = []
+        lost: list[EchoHandler] = []
+
+        def lose(handler: EchoHandler, message: str) -> None:
+            handled.append(message)
+            lost.append(handler)
+            assert handler.ws_connection is not None
+            assert handler.ws_connection.stream is not None
+            handler.ws_connection.stream.close()
+
+        request = self.websocket("/ws/echo", {})
+        with mock.patch.object(EchoHandler, "on_message", lose):
+            echo = self.io_loop.run_sync(lambda: websocket_connect(request))
+            assert echo.protocol is not None
+            echo.protocol.set_nodelay(True)
+            for message in ("one", "two", "three"):  # which the server reads in one go
+                echo.write_message(message)
+            assert self.io_loop.run_sync(echo.read_message) is None
+            echo.close()
+            self.io_loop.run_sync(lost[0].services.sockets.open.wait_none)
+        assert handled == ["one"]
 
 
 class SettingsTest(TestCase):
