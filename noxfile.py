@@ -26,7 +26,7 @@ CONTRACT_VARIABLES = (
     *("TOKEN_TTL_SECONDS", "WORKERS", "WS_MAX_CONNECTIONS", "WS_QUEUE_EVENTS"),
 )
 # Three processes keep two cores busy: one or another always waits for its server. In the suite,
-# rosetta.controller says what is shared in one piece; elsewhere it is a file.
+# rosetta.runner.controller says what is shared in one piece; elsewhere it is a file.
 PARALLEL = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart", "0")
 # Time for an interrupted run to end its servers and drop its databases, in seconds.
 PATIENCE = 20.0
@@ -87,27 +87,27 @@ def replay(session: nox.Session) -> None:
     # Beside other sessions, what was passed is for the conformance.
     arguments = database_of(session.posargs) if started() else session.posargs
     started().append("replay")
-    run_patiently(session, "rosetta.replay", *arguments, "--run-id", run_id())
+    run_patiently(session, "rosetta.identity.replay", *arguments, "--run-id", run_id())
 
 
 @nox.session(venv_backend="none")
 def verdict(session: nox.Session) -> None:
     """Write results/results.json and print it: green only if all that was begun is proof."""
     of_this_run = ["--run", run_id(), "--expect", *started()] if started() else []
-    run_patiently(session, "rosetta.verdict", *of_this_run)
+    run_patiently(session, "rosetta.results.verdict", *of_this_run)
 
 
 @nox.session(default=False, venv_backend="none")
 def record(session: nox.Session) -> None:
     """Write conformance/corpus/ anew: nox -s record -- NAME; all give the same requests."""
-    run_patiently(session, "rosetta.record", *session.posargs)
+    run_patiently(session, "rosetta.identity.record", *session.posargs)
 
 
 @nox.session(default=False, venv_backend="none")
 def relay(session: nox.Session) -> None:
     """Hand the models of layer 3 round all implementations on one PostgreSQL database."""
     started().append("relay")
-    run_patiently(session, "rosetta.relay", *session.posargs, "--run-id", run_id())
+    run_patiently(session, "rosetta.identity.relay", *session.posargs, "--run-id", run_id())
 
 
 @nox.session(default=False, venv_backend="none")
@@ -115,7 +115,7 @@ def stability(session: nox.Session) -> None:
     """Run the conformance again and again: nox -s stability -- [N] [NAME …]; N is 10."""
     started().append("stability")
     own = (*session.posargs, "--run-id", run_id())
-    run_patiently(session, "rosetta.stability", *own, "--", "suite", *PARALLEL)
+    run_patiently(session, "rosetta.controls.stability", *own, "--", "suite", *PARALLEL)
 
 
 @nox.session(default=False, venv_backend="none")
@@ -163,7 +163,7 @@ def parity(session: nox.Session) -> None:
     if not manifests():
         session.error(NONE_FOUND)
     session.chdir(CONFORMANCE)
-    session.run(sys.executable, "-m", "rosetta.parity", external=True)
+    session.run(sys.executable, "-m", "rosetta.repository.parity", external=True)
 
 
 @nox.session(default=False, venv_backend="none")
@@ -172,20 +172,20 @@ def copies(session: nox.Session, implementation: str) -> None:
     """Copy an implementation out of the repository and start it as its README says."""
     if not implementation:
         session.error(NONE_FOUND)
-    run_patiently(session, "rosetta.copies", implementation)
+    run_patiently(session, "rosetta.repository.copies", implementation)
 
 
 @nox.session(default=False, venv_backend="none")
 def faults(session: nox.Session) -> None:
     """Plant faults that the suite must catch: nox -s faults -- [ID …] [--rule ID] [--layers …]."""
     started().append("faults")
-    run_patiently(session, "rosetta.faults", *session.posargs, "--run-id", run_id())
+    run_patiently(session, "rosetta.controls.campaign", *session.posargs, "--run-id", run_id())
 
 
 @nox.session(default=False, venv_backend="none")
 def facts(session: nox.Session) -> None:
     """Count and measure every implementation: the table of README.md, the map in impl/README.md."""
-    run_patiently(session, "rosetta.facts")
+    run_patiently(session, "rosetta.repository.facts")
 
 
 @nox.session(default=False, venv_backend="none")
@@ -200,7 +200,7 @@ def serve(session: nox.Session) -> None:
     os.chdir(CONFORMANCE)
     sys.stdout.flush()
     # In nox's place: Ctrl-C, SIGTERM and the exit code are the server's own.
-    os.execv(python, [python, "-m", "rosetta.serve", *session.posargs])  # noqa: S606
+    os.execv(python, [python, "-m", "rosetta.repository.serve", *session.posargs])  # noqa: S606
 
 
 def interpreter(session: nox.Session, implementation: str | None = None) -> Path:
@@ -210,7 +210,7 @@ def interpreter(session: nox.Session, implementation: str | None = None) -> Path
     """
     if nox.virtualenv.HAS_UV:
         session.env["UV"] = nox.virtualenv.UV
-    command = [sys.executable, "-m", "rosetta.venvs", *([implementation] if implementation else [])]
+    command = [sys.executable, "-m", "rosetta.targets.venvs", *([implementation] if implementation else [])]
     with session.chdir(CONFORMANCE):
         printed = session.run(*command, silent=True, log=False, external=True)
     return Path(str(printed).strip().splitlines()[-1])

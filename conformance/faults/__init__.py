@@ -19,7 +19,7 @@ from faults import (
     routing,
     storage,
 )
-from rosetta.mutants import Fault
+from rosetta.controls.fault import Fault
 
 IMPLEMENTATION = "flask"
 FAULTS: tuple[Fault, ...] = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rosetta.mutants import fault
+from rosetta.controls.fault import fault
 
 AUTH, ITEMS, PASSWORDS, TOKENS = "app/auth.py", "app/items.py", "app/passwords.py", "app/tokens.py"
 HASH, VERIFY = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rosetta.mutants import fault
+from rosetta.controls.fault import fault
 
 SCHEMAS, STRICT_JSON, VALIDATION = "app/schemas.py", "app/strict_json.py", "app/validation.py"
 

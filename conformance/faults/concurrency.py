@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rosetta.mutants import fault
+from rosetta.controls.fault import fault
 
 CONDITIONAL, ITEMS, USERS = "app/conditional.py", "app/items.py", "app/users.py"
 PRECONDITIONS = "app/preconditions.py"

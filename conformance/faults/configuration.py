@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rosetta.mutants import fault
+from rosetta.controls.fault import fault
 
 CONFIG, GUNICORN, LOGS = "app/config.py", "gunicorn.conf.py", "app/logs.py"
 TTL = "    token_ttl_seconds: PositiveInt = 3600\n"

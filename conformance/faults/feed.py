@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rosetta.mutants import fault
+from rosetta.controls.fault import fault
 
 EVENTS, FEED, MESSAGES = "app/events.py", "app/feed.py", "app/feed_messages.py"
 ITEMS, OUTBOX, USERS, WEBSOCKETS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rosetta.mutants import fault
+from rosetta.controls.fault import fault
 
 ERRORS, MESSAGES, SCHEMAS = "app/errors.py", "app/messages.py", "app/schemas.py"
 NOSNIFF = '    response.headers["X-Content-Type-Options"] = "nosniff"\n'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rosetta.mutants import fault
+from rosetta.controls.fault import fault
 
 HEALTH, ITEMS, OUTBOX = "app/health.py", "app/items.py", "app/outbox.py"
 

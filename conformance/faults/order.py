@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rosetta.mutants import fault
+from rosetta.controls.fault import fault
 
 ITEMS, USERS = "app/items.py", "app/users.py"
 

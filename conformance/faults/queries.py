@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rosetta.mutants import fault
+from rosetta.controls.fault import fault
 
 PAGES, SCHEMAS, VALIDATION = "app/pages.py", "app/schemas.py", "app/validation.py"
 READ = "dict(request.args.items(multi=True))"

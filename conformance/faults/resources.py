@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rosetta.mutants import fault
+from rosetta.controls.fault import fault
 
 ITEMS, MODELS, SCHEMAS, USERS = "app/items.py", "app/models.py", "app/schemas.py", "app/users.py"
 PUT_ITEM = "_change_item(item_id, read_body(schemas.ItemCreate).model_dump())"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rosetta.mutants import fault
+from rosetta.controls.fault import fault
 
 ERRORS, ITEMS, MESSAGES = "app/errors.py", "app/items.py", "app/messages.py"
 HTTP_ERROR = "    # Contract: Werkzeug would answer with a page of HTML.\n"

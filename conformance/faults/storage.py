@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rosetta.mutants import fault
+from rosetta.controls.fault import fault
 
 INITIAL, MODELS = "migrations/versions/0001_initial.py", "app/models.py"
 VERSION = "    version: Mapped[int] = mapped_column(BigInteger, default=1)\n"

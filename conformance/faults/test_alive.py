@@ -1,14 +1,14 @@
 """What a server with a fault must still do: if it is broken altogether, its fault proves nothing.
 
-Not of the suite: ``rosetta.faults`` runs it before the tests of a fault's rule.
+Not of the suite: ``rosetta.controls.campaign`` runs it before the tests of a fault's rule.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from rosetta import spec
-from rosetta.client import PASSWORD, Api, sign_token, unique_email
+from rosetta.clients.http import PASSWORD, Api, sign_token, unique_email
+from rosetta.contract import spec
 
 pytestmark = pytest.mark.rule(*spec.load().rules.rules)  # whatever --rule selects
 

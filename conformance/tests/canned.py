@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rosetta.harness import HOST, Target
+from rosetta.targets.server import HOST, Target
 
 
 @dataclass

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rosetta import venvs
-from rosetta.harness import HOST, Server, free_port, server_environment
-from rosetta.manifest import Implementation, find
+from rosetta.targets import venvs
+from rosetta.targets.manifest import Implementation, find
+from rosetta.targets.server import HOST, Server, free_port, server_environment
 
 pytest_plugins = ["pytester"]
 

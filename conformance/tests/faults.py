@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from email.message import Message
 
-from rosetta.model import (
+from rosetta.contract.model import (
     Answer,
     Fields,
     Json,

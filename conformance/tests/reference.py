@@ -25,8 +25,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request as Handshake
 from websockets.server import ServerProtocol
 
-from rosetta.harness import Target
-from rosetta.model import (
+from rosetta.contract.model import (
     ROUTES,
     Answer,
     Json,
@@ -37,10 +36,11 @@ from rosetta.model import (
     Subscription,
     numbered,
 )
+from rosetta.contract.terms import LIMIT
+from rosetta.targets.server import Target
 
 PROBES = {"/healthz": {"status": "ok"}, "/readyz": {"status": "ready"}}
 SOCKETS = "/ws/(?:echo|events)"
-LIMIT = 65_536
 TOPICS = {"users", "items"}
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rosetta.results import LAYERS, RunResult, TestResult
-from rosetta.spec import load
+from rosetta.contract.spec import load
+from rosetta.results.run import LAYERS, RunResult, TestResult
 
 Json = Any
 HEAD = "c" * 40

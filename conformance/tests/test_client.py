@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from rosetta import raw
-from rosetta.client import (
-    PROBLEMS,
+from rosetta.clients import raw
+from rosetta.clients.http import (
     Api,
     Violation,
     as_curl,
@@ -19,8 +18,9 @@ from rosetta.client import (
     expect_problem,
     unique_email,
 )
-from rosetta.harness import Server
-from rosetta.spec import load
+from rosetta.contract.spec import load
+from rosetta.contract.terms import PROBLEMS
+from rosetta.targets.server import Server
 from tests.canned import canned
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rosetta.concerns import CONCERNS, faults
-from rosetta.manifest import Implementation, discover
+from rosetta.repository.concerns import CONCERNS, faults
+from rosetta.targets.manifest import Implementation, discover
 from tests.conftest import AddTiny
 
 MODULE = """

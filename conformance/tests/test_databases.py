@@ -8,8 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from rosetta import databases
-from rosetta.databases import PostgresDatabase, SqliteDatabase
+from rosetta.targets import databases
+from rosetta.targets.databases import PostgresDatabase, SqliteDatabase
 
 
 def postgres_answers() -> bool:

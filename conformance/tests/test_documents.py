@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from jsonschema_rs import Draft202012Validator, meta
 
-from rosetta import documents
-from rosetta.documents import SCHEMA, DocumentError
+from rosetta.results import documents
+from rosetta.results.documents import SCHEMA, DocumentError
 from tests import samples
 
 PARTS = {

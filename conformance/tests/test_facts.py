@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rosetta import facts
-from rosetta.facts import BEGIN, END, lines_of_code
-from rosetta.manifest import ROOT, Implementation, discover
+from rosetta.repository import facts
+from rosetta.repository.facts import BEGIN, END, lines_of_code
+from rosetta.targets.manifest import ROOT, Implementation, discover
 from tests.conftest import AddTiny
 
 SOURCE = '''\

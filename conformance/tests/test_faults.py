@@ -16,17 +16,19 @@ import pytest
 from rich.console import Console
 
 from faults import FAULTS, IMPLEMENTATION
-from rosetta import results, spec, trials
-from rosetta.compare import Difference
-from rosetta.databases import Kind, SqliteDatabase
-from rosetta.documents import DocumentError
-from rosetta.faults import control, main, recollect, take, write
-from rosetta.harness import ServerError
-from rosetta.judge import closing
-from rosetta.manifest import ROOT, find
-from rosetta.matrix import Finding, Matrix, Outcome, Trial, conclude, document
-from rosetta.mutants import Edit, Fault, FaultError, apply, plant
-from rosetta.results import RunResult, TestResult
+from rosetta.contract import spec
+from rosetta.controls import trial as trials
+from rosetta.controls.campaign import control, main, recollect, take, write
+from rosetta.controls.fault import Edit, Fault, FaultError, apply, plant
+from rosetta.controls.matrix import Finding, Matrix, Outcome, Trial, conclude, document
+from rosetta.identity.compare import Difference
+from rosetta.results import run as results
+from rosetta.results.documents import DocumentError
+from rosetta.results.reasons import closing
+from rosetta.results.run import RunResult, TestResult
+from rosetta.targets.databases import Kind, SqliteDatabase
+from rosetta.targets.manifest import ROOT, find
+from rosetta.targets.server import ServerError
 
 CONFORMANCE = Path(__file__).parents[1]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from websockets.frames import Opcode
 
-from rosetta import venvs
-from rosetta.client import Account, Api, expect_problem
-from rosetta.feed import Feed, HandshakeRefused, RawWebSocket, Silence, Socket, refused
-from rosetta.harness import Server
+from rosetta.clients.http import Account, Api, expect_problem
+from rosetta.clients.websocket import Feed, HandshakeRefused, RawWebSocket, Silence, Socket, refused
+from rosetta.targets import venvs
+from rosetta.targets.server import Server
 from tests.canned import canned
 from tests.conftest import AddTiny
 

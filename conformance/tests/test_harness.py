@@ -10,9 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rosetta import harness, venvs
-from rosetta.client import Api
-from rosetta.harness import (
+from rosetta.clients.http import Api
+from rosetta.targets import server as harness
+from rosetta.targets import venvs
+from rosetta.targets.server import (
     HOST,
     PORTS,
     Server,

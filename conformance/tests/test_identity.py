@@ -15,25 +15,26 @@ import pytest
 from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
 
-from rosetta import corpus
-from rosetta.client import PASSWORD, Api, sign_token
-from rosetta.compare import Difference, Group, agreeing, differences, grouped, rules_held
-from rosetta.corpus import CorpusError, Frame, Line, Recording, Symbol
-from rosetta.feed import Feed, RawWebSocket, Silence, Socket
-from rosetta.harness import Target
-from rosetta.identity import first_difference
-from rosetta.manifest import ManifestError
-from rosetta.minimise import changing, minimised
-from rosetta.model import Answer, Request
-from rosetta.normal import Normal
-from rosetta.player import Player
-from rosetta.raw import RawResponse, build
-from rosetta.record import PARTS, RecordError, check, record
-from rosetta.relay import Relay, choose, tell
-from rosetta.replay import Replayed, Report, compare, describe, pace, steps
-from rosetta.results import now, provenance
-from rosetta.tap import Scribe, implementation_defined
-from suite.identity.by_hand import some
+from machines.by_hand import some
+from rosetta.clients.http import PASSWORD, Api, sign_token
+from rosetta.clients.raw import RawResponse, build
+from rosetta.clients.websocket import Feed, RawWebSocket, Silence, Socket
+from rosetta.contract.blame import rules_held
+from rosetta.contract.model import Answer, Request
+from rosetta.controls.corpus_trial import first_difference
+from rosetta.identity import corpus
+from rosetta.identity.compare import Difference, Group, agreeing, differences, grouped
+from rosetta.identity.corpus import CorpusError, Frame, Line, Recording, Symbol
+from rosetta.identity.minimise import changing, minimised
+from rosetta.identity.normalise import Normal
+from rosetta.identity.player import Player
+from rosetta.identity.record import PARTS, RecordError, check, record
+from rosetta.identity.relay import Relay, choose, tell
+from rosetta.identity.replay import Replayed, Report, compare, describe, pace, steps
+from rosetta.identity.tap import Scribe, implementation_defined
+from rosetta.results.run import now, provenance
+from rosetta.targets.manifest import ManifestError
+from rosetta.targets.server import Target
 from tests import faults, samples
 from tests.reference import Reference, Service
 
@@ -178,7 +179,7 @@ def test_a_token_is_named_wherever_it_stands(sent: str, kept: str) -> None:
 
 
 def test_the_engine_is_recorded_alike_twice() -> None:
-    from suite.contract.engine import Choice, run
+    from machines.engine import Choice, run
 
     def part(_: Target, api: Api) -> None:
         run(api, 1, Choice(phases=("coverage",)), salt="same")

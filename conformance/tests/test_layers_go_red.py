@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from rosetta.client import Api, Violation
-from rosetta.manifest import ROOT
-from rosetta.spec import load
-from suite.contract.engine import RULES, Choice, Outcome, run
-from suite.model.machines import run_machine
-from suite.model.test_feed import FeedMachine
-from suite.model.test_http import HttpMachine
-from suite.model.world import World
+from machines.engine import RULES, Choice, Outcome, run
+from machines.feed_machine import FeedMachine
+from machines.http_machine import HttpMachine
+from machines.machine import run_machine
+from machines.world import World
+from rosetta.clients.http import Api, Violation
+from rosetta.contract.spec import load
+from rosetta.targets.manifest import ROOT
 from tests import faults
 from tests.reference import Reference, Service
 

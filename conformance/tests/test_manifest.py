@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rosetta.manifest import ManifestError, discover, find, select
+from rosetta.targets.manifest import ManifestError, discover, find, select
 
 MANIFEST = """\
 [tool.conformance]

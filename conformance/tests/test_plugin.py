@@ -14,8 +14,8 @@ from typing import Any
 import psutil
 import pytest
 
-from rosetta import plugin  # noqa: F401 - else each run in this process imports it again
-from rosetta.harness import Server
+from rosetta.runner import plugin  # noqa: F401 - else each run in this process imports it again
+from rosetta.targets.server import Server
 from tests.conftest import AddTiny
 
 CONFORMANCE = Path(__file__).parents[1]
@@ -96,7 +96,7 @@ def test_a_broken_rule_is_red_and_reads_like_a_bug_report(suite: Suite) -> None:
     source = BOTH_RULES.replace(
         "def test_feed(api): pass",
         """def test_feed(api):
-    from rosetta.client import expect
+    from rosetta.clients.http import expect
     expect(api.get("/nowhere"), 200)""",
     )
     run = suite.run(source)
@@ -121,7 +121,7 @@ def test_a_test_may_tell_the_rules_it_held_answers_to_and_its_failure_those_it_b
     suite.write(
         "model/test_model.py",
         """
-from rosetta.client import Violation
+from rosetta.clients.http import Violation
 
 def test_good(held): held({"feed", "etag"})
 

@@ -4,9 +4,9 @@ import subprocess
 
 import pytest
 
-from rosetta import raw
-from rosetta.harness import Server, Target
-from rosetta.raw import RawConnection, RawError
+from rosetta.clients import raw
+from rosetta.clients.raw import RawConnection, RawError
+from rosetta.targets.server import Server, Target
 from tests.canned import canned
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from rosetta import copies, parity, serve
-from rosetta.copies import CopyError, commands_of
-from rosetta.harness import ServerError, free_port
-from rosetta.manifest import ROOT, find
+from rosetta.repository import copies, parity, serve
+from rosetta.repository.copies import CopyError, commands_of
+from rosetta.targets.manifest import ROOT, find
+from rosetta.targets.server import ServerError, free_port
 from tests.conftest import TINY
 
 CONFORMANCE = Path(__file__).parents[1]
@@ -130,7 +130,7 @@ def test_serve_passes_the_contracts_variables_on(
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_serve_becomes_the_server_and_ends_with_it(root: Path, sent: signal.Signals) -> None:
-    command = [sys.executable, "-m", "rosetta.serve", "one", f"--port={free_port()}"]
+    command = [sys.executable, "-m", "rosetta.repository.serve", "one", f"--port={free_port()}"]
     with subprocess.Popen(  # noqa: S603
         [*command, f"--root={root}"], cwd=CONFORMANCE, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rosetta import results
-from rosetta.results import Evidence, Outcome, RunResult, TestResult, rule_outcomes
+from rosetta.results import run as results
+from rosetta.results.run import Evidence, Outcome, RunResult, TestResult, rule_outcomes
 from tests import samples
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from rosetta.manifest import ROOT
-from rosetta.worker import FIRST, WAITING, place_of, share_of
+from rosetta.runner.process import FIRST, WAITING, place_of, share_of
+from rosetta.targets.manifest import ROOT
 
 SUITE = ROOT / "conformance" / "suite"
 CLOCKS = "suite/rules/test_clocks.py"

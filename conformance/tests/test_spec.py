@@ -11,7 +11,7 @@ import yaml
 from openapi_spec_validator import validate
 from schemathesis.core.result import Ok
 
-from rosetta.spec import ANY, SPEC, Answer, Node, Operation, Spec, load
+from rosetta.contract.spec import ANY, SPEC, Answer, Node, Operation, Spec, load
 
 CONTRACT = load()
 RULES = CONTRACT.rules

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rosetta import documents, stability
-from rosetta.manifest import ROOT, ManifestError, discover
-from rosetta.results import RunResult
+from rosetta.controls import stability
+from rosetta.results import documents
+from rosetta.results.run import RunResult
+from rosetta.targets.manifest import ROOT, ManifestError, discover
 from tests import samples
 
 Change = Callable[[RunResult], object]

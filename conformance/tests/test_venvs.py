@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rosetta import venvs
-from rosetta.venvs import VenvError, ensure
+from rosetta.targets import venvs
+from rosetta.targets.venvs import VenvError, ensure
 
 
 @pytest.fixture

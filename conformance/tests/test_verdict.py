@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from rosetta import documents, summary, verdict
-from rosetta.judge import closing, judge, verdict_of
-from rosetta.results import RunResult, TestResult
-from rosetta.spec import load
+from rosetta.contract.spec import load
+from rosetta.results import documents, summary, verdict
+from rosetta.results.reasons import closing, judge, verdict_of
+from rosetta.results.run import RunResult, TestResult
 from tests import samples
 
 Json = Any

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rosetta.client import Api
-from rosetta.harness import Target
+from rosetta.clients.http import Api
+from rosetta.targets.server import Target
 
 if TYPE_CHECKING:
-    from suite.contract.engine import Outcome
+    from machines.engine import Outcome
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,7 @@ def outcome(server: Target, seed: int) -> Outcome:
 
     Its users log in as any client does, and no test has spoken to the server before.
     """
-    from suite.contract.engine import run  # takes longer to import than other files to collect
+    from machines.engine import run  # takes longer to import than other files to collect
 
     with Api(server) as api:
         return run(api, seed)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rosetta.client import Violation
-from rosetta.results import Held
-from rosetta.spec import load
+from rosetta.clients.http import Violation
+from rosetta.contract.spec import load
+from rosetta.results.run import Held
 
 if TYPE_CHECKING:  # every process collects this file, one runs the engine
-    from suite.contract.engine import Finding, Outcome
+    from machines.engine import Finding, Outcome
 
 OPERATIONS = load().operations
 LABELS = {id_: f"{operation.method} {operation.path}" for id_, operation in OPERATIONS.items()}

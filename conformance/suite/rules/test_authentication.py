@@ -19,8 +19,8 @@ import httpx
 import jwt
 import pytest
 
-from rosetta import raw
-from rosetta.client import (
+from rosetta.clients import raw
+from rosetta.clients.http import (
     Account,
     Api,
     Item,
@@ -31,8 +31,8 @@ from rosetta.client import (
     unique_email,
     violation,
 )
-from rosetta.databases import PostgresDatabase, SqliteDatabase
-from rosetta.harness import Server, Target
+from rosetta.targets.databases import PostgresDatabase, SqliteDatabase
+from rosetta.targets.server import Server, Target
 
 CHALLENGE = 'Bearer realm="api"'
 INVALID_TOKEN = 'Bearer realm="api", error="invalid_token"'  # noqa: S105 - a challenge

@@ -9,21 +9,11 @@ from typing import Any
 
 import pytest
 
-from rosetta import raw
-from rosetta.client import Account, Api, expect, expect_problem, violation
-from rosetta.harness import Target
-from suite.rules._operations import (
-    BODIES,
-    LIMIT,
-    SPEC,
-    Call,
-    Faults,
-    Scene,
-    call,
-    make_scene,
-    members,
-    table,
-)
+from machines.operations import BODIES, SPEC, Call, Faults, Scene, call, make_scene, members, table
+from rosetta.clients import raw
+from rosetta.clients.http import Account, Api, expect, expect_problem, violation
+from rosetta.contract.terms import LIMIT
+from rosetta.targets.server import Target
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"

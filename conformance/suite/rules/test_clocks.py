@@ -12,17 +12,17 @@ from dataclasses import dataclass
 import pytest
 from websockets.frames import Frame, Opcode
 
-from rosetta.client import Account, Api
-from rosetta.databases import PostgresDatabase, SqliteDatabase
-from rosetta.feed import Feed, HandshakeRefused, RawWebSocket
-from rosetta.fleet import Fleet
-from rosetta.harness import Server, Target
-from suite.rules._websockets import (
+from machines.sockets import (
     UNKNOWN,
     expect_refusal,
     of_frame,
     write_events_past_the_server,
 )
+from rosetta.clients.http import Account, Api
+from rosetta.clients.websocket import Feed, HandshakeRefused, RawWebSocket
+from rosetta.targets.databases import PostgresDatabase, SqliteDatabase
+from rosetta.targets.fleet import Fleet
+from rosetta.targets.server import Server, Target
 
 PING_SECONDS = 20
 

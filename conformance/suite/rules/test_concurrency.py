@@ -15,8 +15,11 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from rosetta import raw
-from rosetta.client import (
+from rosetta.clients import raw
+from rosetta.clients.concurrently import (
+    at_once,
+)
+from rosetta.clients.http import (
     Account,
     Api,
     Item,
@@ -26,12 +29,9 @@ from rosetta.client import (
     unique_email,
     violation,
 )
-from rosetta.databases import PostgresDatabase, SqliteDatabase
-from rosetta.fleet import Launch
-from rosetta.harness import Target
-from suite.rules._concurrently import (
-    at_once,
-)
+from rosetta.targets.databases import PostgresDatabase, SqliteDatabase
+from rosetta.targets.fleet import Launch
+from rosetta.targets.server import Target
 
 WRITERS = 20
 WAITING = 0.7  # seconds in which a request comes to wait for a lock

@@ -17,14 +17,22 @@ from typing import Any
 import httpx
 import pytest
 
-from rosetta import raw
-from rosetta.client import Account, Api, Item, expect, expect_header, expect_problem, unique_email
-from rosetta.databases import KINDS, PostgresDatabase, SqliteDatabase
-from rosetta.feed import Feed, RawWebSocket, Socket
-from rosetta.fleet import Fleet, Launch
-from rosetta.harness import Server, Target
-from suite.rules._concurrently import at_once, eventually
-from suite.rules._websockets import HEAVY, ids_of, rename, without_gap
+from machines.sockets import HEAVY, ids_of, rename, without_gap
+from rosetta.clients import raw
+from rosetta.clients.concurrently import at_once, eventually
+from rosetta.clients.http import (
+    Account,
+    Api,
+    Item,
+    expect,
+    expect_header,
+    expect_problem,
+    unique_email,
+)
+from rosetta.clients.websocket import Feed, RawWebSocket, Socket
+from rosetta.targets.databases import KINDS, PostgresDatabase, SqliteDatabase
+from rosetta.targets.fleet import Fleet, Launch
+from rosetta.targets.server import Server, Target
 
 Client = Callable[[Target], Api]
 Scratch = SqliteDatabase | PostgresDatabase

@@ -16,14 +16,14 @@ from urllib.parse import urlsplit, urlunsplit
 import jwt
 import pytest
 
-from rosetta.client import PASSWORD, Api, expect, expect_header, expect_problem
-from rosetta.databases import SqliteDatabase
-from rosetta.feed import Socket, refused
-from rosetta.fleet import Fleet, Launch, start_together
-from rosetta.harness import HOST, Server, Target, free_port
-from suite.rules._concurrently import eventually
-from suite.rules._headers import expect_closed
-from suite.rules._operations import HANDSHAKE, OPERATIONS, SPEC, Call, Scene, call, make_scene
+from machines.headers import expect_closed
+from machines.operations import HANDSHAKE, OPERATIONS, SPEC, Call, Scene, call, make_scene
+from rosetta.clients.concurrently import eventually
+from rosetta.clients.http import PASSWORD, Api, expect, expect_header, expect_problem
+from rosetta.clients.websocket import Socket, refused
+from rosetta.targets.databases import SqliteDatabase
+from rosetta.targets.fleet import Fleet, Launch, start_together
+from rosetta.targets.server import HOST, Server, Target, free_port
 
 USER = {"email": "ada@rosetta.test", "name": "Ada", "password": PASSWORD}
 ITEM = {"name": "Lamp", "price_cents": 1999}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -16,10 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rosetta.client import MISSING, Account, Api, Item, expect, expect_header, unique_email
-from rosetta.feed import Feed
-from rosetta.harness import Target
-from suite.rules._websockets import (
+from machines.sockets import (
     ASTRAL,
     HEAVY,
     INVALID_TOKEN,
@@ -30,10 +26,13 @@ from suite.rules._websockets import (
     told,
     without_gap,
 )
+from rosetta.clients.http import Account, Api, Item, expect, expect_header, unique_email
+from rosetta.clients.websocket import Feed
+from rosetta.contract.terms import MISSING, TIMESTAMP
+from rosetta.targets.server import Target
 
 pytestmark = pytest.mark.rule("feed")
 
-TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 BEYOND = 999_999_999_999_999_999
 
 

@@ -12,19 +12,12 @@ import jwt
 import pytest
 from websockets.frames import Opcode
 
-from rosetta.client import Account, Api, Item, expect
-from rosetta.databases import PostgresDatabase, SqliteDatabase
-from rosetta.feed import Feed, RawWebSocket, Socket
-from rosetta.harness import Target
-from suite.rules._websockets import (
-    ASTRAL,
-    HEAVY,
-    LIMIT,
-    SOCKETS,
-    closing_at,
-    forge,
-    write_events_past_the_server,
-)
+from machines.sockets import ASTRAL, HEAVY, SOCKETS, closing_at, forge, write_events_past_the_server
+from rosetta.clients.http import Account, Api, Item, expect
+from rosetta.clients.websocket import Feed, RawWebSocket, Socket
+from rosetta.contract.terms import LIMIT
+from rosetta.targets.databases import PostgresDatabase, SqliteDatabase
+from rosetta.targets.server import Target
 
 pytestmark = pytest.mark.rule("ws-close")
 

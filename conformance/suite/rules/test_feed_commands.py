@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from rosetta.client import Account, Api, Item, expect
-from rosetta.feed import Feed
-from rosetta.harness import Target
-from suite.rules._websockets import LIMIT, Message
+from machines.sockets import Message
+from rosetta.clients.http import Account, Api, Item, expect
+from rosetta.clients.websocket import Feed
+from rosetta.contract.terms import LIMIT
+from rosetta.targets.server import Target
 
 pytestmark = pytest.mark.rule("feed-commands")
 

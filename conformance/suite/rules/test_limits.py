@@ -13,13 +13,7 @@ import jwt
 import pytest
 from websockets.frames import Frame, Opcode
 
-from rosetta import raw
-from rosetta.client import Account, Api, Item, expect, expect_header, expect_problem
-from rosetta.databases import PostgresDatabase, SqliteDatabase
-from rosetta.feed import Feed, HandshakeRefused, RawWebSocket, Socket, refused
-from rosetta.fleet import LIMITS, Fleet
-from rosetta.harness import Server, Target
-from suite.rules._operations import (
+from machines.operations import (
     CAP,
     CHECKS,
     HANDSHAKE,
@@ -32,7 +26,7 @@ from suite.rules._operations import (
     make_scene,
     plain,
 )
-from suite.rules._websockets import (
+from machines.sockets import (
     HEAVY,
     PLAIN,
     SOCKETS,
@@ -50,6 +44,12 @@ from suite.rules._websockets import (
     without_gap,
     write_events_past_the_server,
 )
+from rosetta.clients import raw
+from rosetta.clients.http import Account, Api, Item, expect, expect_header, expect_problem
+from rosetta.clients.websocket import Feed, HandshakeRefused, RawWebSocket, Socket, refused
+from rosetta.targets.databases import PostgresDatabase, SqliteDatabase
+from rosetta.targets.fleet import LIMITS, Fleet
+from rosetta.targets.server import Server, Target
 
 PLACES = int(LIMITS["WS_MAX_CONNECTIONS"])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
@@ -12,21 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from rosetta import raw, spec
-from rosetta.client import (
-    PASSWORD,
-    PROBLEMS,
-    Account,
-    Api,
-    expect,
-    expect_header,
-    expect_problem,
-    violation,
-)
-from rosetta.feed import Socket, refused
-from rosetta.harness import Target
-from suite.rules._headers import BODYLESS, FREE, OWN_TO_HTTP, expect_closed
-from suite.rules._operations import (
+from machines.headers import expect_closed
+from machines.operations import (
     CHECKS,
     OPERATIONS,
     SPEC,
@@ -40,9 +26,23 @@ from suite.rules._operations import (
     paths,
     table,
 )
+from rosetta.clients import raw
+from rosetta.clients.http import (
+    PASSWORD,
+    Account,
+    Api,
+    expect,
+    expect_header,
+    expect_problem,
+    violation,
+)
+from rosetta.clients.websocket import Socket, refused
+from rosetta.contract import spec
+from rosetta.contract.headers import BODYLESS, FREE, OWN_TO_HTTP
+from rosetta.contract.terms import PROBLEMS, UUID4
+from rosetta.targets.server import Target
 
 OWN_TO_HANDSHAKES = {"connection", "upgrade", "sec-websocket-accept", "date", "server"}
-UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 # -- an answer of every kind

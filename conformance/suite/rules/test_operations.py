@@ -17,8 +17,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from rosetta import raw
-from rosetta.client import (
+from rosetta.clients import raw
+from rosetta.clients.concurrently import eventually
+from rosetta.clients.http import (
     Account,
     Api,
     expect,
@@ -27,10 +28,10 @@ from rosetta.client import (
     unique_email,
     violation,
 )
-from rosetta.databases import PostgresDatabase, SqliteDatabase
-from rosetta.feed import Feed, Socket
-from rosetta.fleet import SECRET_KEY, Fleet
-from rosetta.harness import (
+from rosetta.clients.websocket import Feed, Socket
+from rosetta.targets.databases import PostgresDatabase, SqliteDatabase
+from rosetta.targets.fleet import SECRET_KEY, Fleet
+from rosetta.targets.server import (
     Server,
     ServerError,
     Target,
@@ -39,7 +40,6 @@ from rosetta.harness import (
     server_environment,
     spawn,
 )
-from suite.rules._concurrently import eventually
 
 Scratch = SqliteDatabase | PostgresDatabase
 Client = Callable[[Target], Api]

@@ -11,11 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rosetta import raw
-from rosetta.client import Api, expect, expect_header, expect_problem, unique_email
-from rosetta.feed import Feed
-from rosetta.harness import Target
-from suite.rules._operations import (
+from machines.operations import (
     CAP,
     CHECKS,
     OPERATIONS,
@@ -30,6 +26,10 @@ from suite.rules._operations import (
     make_scene,
     members,
 )
+from rosetta.clients import raw
+from rosetta.clients.http import Api, expect, expect_header, expect_problem, unique_email
+from rosetta.clients.websocket import Feed
+from rosetta.targets.server import Target
 
 pytestmark = pytest.mark.rule("precedence")
 

@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 
-from rosetta import raw
-from rosetta.client import Account, Api, Item, expect, expect_header, expect_problem
-from rosetta.harness import Target
-from suite.rules._operations import table
+from machines.operations import table
+from rosetta.clients import raw
+from rosetta.clients.http import Account, Api, Item, expect, expect_header, expect_problem
+from rosetta.targets.server import Target
 
 MAX_ID = 999_999_999_999_999_999
 

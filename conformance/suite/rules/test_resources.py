@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import random
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +14,7 @@ from zlib import crc32
 import httpx
 import pytest
 
-from rosetta.client import (
+from rosetta.clients.http import (
     Account,
     Api,
     Item,
@@ -25,12 +24,12 @@ from rosetta.client import (
     unique_email,
     violation,
 )
-from rosetta.databases import PostgresDatabase, SqliteDatabase
-from rosetta.feed import Feed
-from rosetta.harness import Target
+from rosetta.clients.websocket import Feed
+from rosetta.contract.terms import TIMESTAMP
+from rosetta.targets.databases import PostgresDatabase, SqliteDatabase
+from rosetta.targets.server import Target
 
 ASTRAL = "\N{GRINNING FACE}"
-TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 USER_MEMBERS = {"id", "email", "name", "created_at", "updated_at"}
 ITEM_MEMBERS = {
     *("id", "owner_id", "name", "description", "price_cents", "status", "tags"),

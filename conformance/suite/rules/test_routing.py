@@ -7,11 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import httpx
 import pytest
 
-from rosetta import raw
-from rosetta.client import Account, Api, expect, expect_header, expect_problem, violation
-from rosetta.harness import Target
-from suite.rules._operations import (
-    METHODS,
+from machines.operations import (
     OPERATIONS,
     SPEC,
     WAYS,
@@ -26,6 +22,10 @@ from suite.rules._operations import (
     make_scene,
     paths,
 )
+from rosetta.clients import raw
+from rosetta.clients.http import Account, Api, expect, expect_header, expect_problem, violation
+from rosetta.contract.terms import METHODS
+from rosetta.targets.server import Target
 
 NO_ID = 999_999_999_999_999_999  # well-formed, and of nothing
 

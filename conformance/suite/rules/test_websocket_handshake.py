@@ -6,11 +6,7 @@ import time
 
 import pytest
 
-from rosetta import raw
-from rosetta.client import Account, Api, expect, violation
-from rosetta.feed import Feed, HandshakeRefused, Socket
-from rosetta.harness import Target
-from suite.rules._websockets import (
+from machines.sockets import (
     INVALID_TOKEN,
     PLAIN,
     SOCKETS,
@@ -22,6 +18,10 @@ from suite.rules._websockets import (
     lists_upgrade,
     shake,
 )
+from rosetta.clients import raw
+from rosetta.clients.http import Account, Api, expect, violation
+from rosetta.clients.websocket import Feed, HandshakeRefused, Socket
+from rosetta.targets.server import Target
 
 pytestmark = pytest.mark.rule("ws-handshake")
 

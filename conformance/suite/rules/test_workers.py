@@ -13,13 +13,13 @@ import psutil
 import pytest
 import redis
 
-from rosetta.client import Account, Api, Item, expect
-from rosetta.databases import PostgresDatabase, SqliteDatabase
-from rosetta.feed import Feed
-from rosetta.fleet import Fleet
-from rosetta.harness import Server, Target
-from rosetta.raw import RawConnection
-from suite.rules._websockets import Message, ids_of, without_gap, write_events_past_the_server
+from machines.sockets import Message, ids_of, without_gap, write_events_past_the_server
+from rosetta.clients.http import Account, Api, Item, expect
+from rosetta.clients.raw import RawConnection
+from rosetta.clients.websocket import Feed
+from rosetta.targets.databases import PostgresDatabase, SqliteDatabase
+from rosetta.targets.fleet import Fleet
+from rosetta.targets.server import Server, Target
 
 pytestmark = pytest.mark.rule("workers")
 

@@ -1,0 +1,1 @@
+"""How a server is asked, and how a failure shows what was asked."""

@@ -1,0 +1,1 @@
+"""What spec/ says: loaded, modelled, and applied to answers."""

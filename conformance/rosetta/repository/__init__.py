@@ -1,0 +1,1 @@
+"""What nox does besides testing servers."""

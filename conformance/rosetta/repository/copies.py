@@ -1,0 +1,126 @@
+"""Show that one folder is enough: copy it out of the repository and start it as its README says.
+
+python -m rosetta.repository.copies NAME
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rosetta.clients.http import Api
+from rosetta.targets.manifest import ROOT, Implementation, ManifestError, find
+from rosetta.targets.server import HOST, Server, ServerError, free_port
+
+DEADLINE = 300.0  # of the README's commands, an installation among them
+# What would let the copy lean on the repository or on the tester's own settings.
+LEFT_OUT = re.compile(
+    r"PYTHON(PATH|HOME)|VIRTUAL_ENV|UV|(APP_ENV|DATABASE_URL|REDIS_URL|SECRET_KEY|LOG_LEVEL"
+    r"|WORKERS|TOKEN_TTL_SECONDS|WS_\w+)"
+)
+
+
+class CopyError(Exception):
+    """The folder does not stand alone."""
+
+
+def commands_of(readme: str) -> str:
+    """Return the first fenced block under the heading ``## Start``; raise CopyError."""
+    section = re.search(r"^## Start\b.*?(?=^## |\Z)", readme, re.MULTILINE | re.DOTALL)
+    block = section and re.search(r"^```\w*\n(.*?)^```", section[0], re.MULTILINE | re.DOTALL)
+    if not block or not block[1].strip():
+        raise CopyError("README.md has no fenced block of commands under the heading '## Start'")
+    return block[1]
+
+
+def copy(implementation: Implementation, target: Path) -> None:
+    """Copy the files of the folder that git tracks; raise CopyError if there are none."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"],  # noqa: S607
+        cwd=implementation.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    names = [name for name in listed.split("\0") if (implementation.folder / name).is_file()]
+    if not names:
+        raise CopyError(f"git tracks no file of {implementation.folder}")
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(implementation.folder / name, target / name)
+
+
+def environment(home: Path, port: int) -> dict[str, str]:
+    """Return the tester's environment without anything of this repository or of the contract."""
+    kept = {name: value for name, value in os.environ.items() if not LEFT_OUT.fullmatch(name)}
+    path = [p for p in os.environ["PATH"].split(os.pathsep) if not Path(p).is_relative_to(ROOT)]
+    return kept | {
+        "PATH": os.pathsep.join(path),
+        "HOME": str(home),
+        "HOST": HOST,
+        "PORT": str(port),
+    }
+
+
+def prove(implementation: Implementation, directory: Path) -> None:
+    """Start a copy and use it; raise CopyError, ServerError or AssertionError."""
+    folder, home = directory / implementation.name, directory / "home"
+    folder.mkdir()
+    home.mkdir()
+    copy(implementation, folder)
+    port = free_port()
+    commands = commands_of((folder / "README.md").read_text(encoding="utf-8"))
+    print(commands, end="", flush=True)
+    script = commands.replace("8000", str(port))
+    server = Server(
+        ["bash", "-euo", "pipefail", "-c", script],
+        folder=folder,
+        environment=environment(home, port),
+        log=directory / "server.log",
+    )
+    begin = time.monotonic()
+    try:
+        server.start(DEADLINE)
+        print(f"healthy after {time.monotonic() - begin:.1f} s", flush=True)
+        use(server)
+    finally:
+        if server.running:
+            server.kill()
+
+
+def use(server: Server) -> None:
+    """Sign up, log in, create an item and read it back."""
+    with Api(server) as api:
+        account = api.sign_up()
+        item = api.create_item(account)
+        read = api.get(item.path, token=account)
+        if read.status_code != 200 or read.json() != item.body:
+            raise CopyError(f"the item does not read back: {read.status_code} {read.text}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return 0 if the copy works."""
+    parser = argparse.ArgumentParser(prog="rosetta.repository.copies")
+    parser.add_argument("name", help="the folder under impl/")
+    options = parser.parse_args(arguments)
+    try:
+        implementation = find(options.name)
+        with TemporaryDirectory(prefix="rosetta-copy-") as directory:
+            prove(implementation, Path(directory))
+    except (AssertionError, CopyError, ManifestError, ServerError) as error:
+        print(f"{options.name} does not stand alone: {error}", file=sys.stderr)
+        return 1
+    print(f"{options.name} stands alone: signed up, logged in, created an item")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

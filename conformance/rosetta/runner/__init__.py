@@ -1,0 +1,1 @@
+"""How tests are run: the pytest plugin, its processes and its results."""
