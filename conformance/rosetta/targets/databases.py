@@ -16,13 +16,16 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from rosetta.targets import wakeups
+
 Kind = Literal["sqlite", "postgresql"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Row = dict[str, Any]
 
 DEFAULT_POSTGRES_URL = "postgresql://postgres@127.0.0.1:5432/postgres"
-DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
+# Connections that the servers of one lane may hold at once: two workers, each with its pool.
+PER_LANE = 32
 
 
 def postgres_url() -> str:
@@ -31,12 +34,8 @@ def postgres_url() -> str:
 
 
 def redis_url() -> str:
-    """Return the URL of the Redis for wake-ups.
-
-    All servers of a run share it. A database number would not part them: Redis channels are
-    global across its databases. A wake-up is only a hint, so another server's does no harm.
-    """
-    return os.environ.get("ROSETTA_REDIS_URL", DEFAULT_REDIS_URL)
+    """Return the URL of the Redis for the wake-ups of this process's servers; see ``wakeups``."""
+    return wakeups.redis_url()
 
 
 class Run(Protocol):
@@ -170,6 +169,21 @@ class PostgresDatabase(Database):
     def _administer(self, statement: sql.Composed) -> None:
         with psycopg.connect(self._admin_url, autocommit=True, connect_timeout=5) as connection:
             connection.execute(statement)
+
+
+def room() -> int:
+    """Return how many lanes the PostgreSQL server has connections for, at least 2.
+
+    Raise psycopg.Error.
+    """
+    free = (
+        "SELECT current_setting('max_connections')::int"
+        " - current_setting('superuser_reserved_connections')::int"
+        " - (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')"
+    )
+    with psycopg.connect(postgres_url(), connect_timeout=5) as connection:
+        [[connections]] = connection.execute(free).fetchall()
+    return max(2, int(connections) // PER_LANE)
 
 
 def create(kind: Kind, directory: Path) -> SqliteDatabase | PostgresDatabase:

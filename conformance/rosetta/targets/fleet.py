@@ -15,7 +15,8 @@ from threading import Lock
 from rosetta.targets import databases, venvs
 from rosetta.targets.databases import PostgresDatabase, SqliteDatabase
 from rosetta.targets.manifest import Implementation
-from rosetta.targets.server import Server, migrate
+from rosetta.targets.seed import Pool, seed
+from rosetta.targets.server import Server, ServerError, migrate
 
 # Known to the suite so that it can forge tokens.
 SECRET_KEY = "rosetta-conformance-secret-key-0123456789"  # noqa: S105 - of servers that die with a run
@@ -29,7 +30,9 @@ Launch = Callable[..., Server]  # the fixture `launch`
 class Fleet:
     """Start servers of one implementation; ``close`` ends all and drops their databases.
 
-    The implementation's migrations run once, on a template of which each database is a copy.
+    The implementation's migrations run once, on a template of which each database is a copy. In a
+    ``seeded`` fleet it has users that tests may take; where traffic is recorded or compared with
+    another's it has none, as ids are part of the answers.
     """
 
     implementation: Implementation
@@ -37,7 +40,8 @@ class Fleet:
     workers: int
     logs: Path
     process: str = ""  # begins the name of each log, where several processes write them
-    offer: Path | None = None  # the file in which another process names a migrated database
+    offer: Path | None = None  # a directory in which processes pass on migrated databases
+    seeded: bool = False
     _servers: list[Server] = field(default_factory=list)
     _databases: list[ScratchDatabase] = field(default_factory=list)
 
@@ -47,6 +51,7 @@ class Fleet:
         self._lock = Lock()  # PostgreSQL copies a template for one at a time
         self._numbers = itertools.count(1)
         self._template: ScratchDatabase | None = None
+        self._pools: dict[str, Pool] = {}  # by the place of their database
 
     @property
     def directory(self) -> Path:
@@ -58,6 +63,8 @@ class Fleet:
         with self._lock:
             if migrated:
                 made = self._migrated_template().clone(self.directory)
+                if self.seeded:
+                    self._pools[made.place] = Pool(made)
             else:
                 made = databases.create(self.kind, self.directory)
             self._databases.append(made)
@@ -99,6 +106,7 @@ class Fleet:
         log = self.logs / f"{self.process}{next(self._numbers):03}-{name}.log"
         server = Server.of(self.implementation, self.venv, given, log)
         server.database = database
+        server.pool = self._pools.get(database.place) if database else None
         self._servers.append(server)
         return server
 
@@ -123,23 +131,39 @@ class Fleet:
             list(pool.map(Server.end, self._servers))
 
     def _migrated_template(self) -> ScratchDatabase:
-        if self._template is None and self.offer:
-            self._template = offered(self.kind, self.offer)
         if self._template is None:
-            template = databases.create(self.kind, self.directory)
-            self._databases.append(template)
-            log = self.logs / f"{self.process}000-migrate.log"
-            migrate(self.implementation, self.venv, template.url, log)
-            self._template = template
+            self._template = self._offered("seeded" if self.seeded else "migrated")
         return self._template
 
+    def _offered(self, name: str) -> ScratchDatabase:
+        """Return a database that the first of several processes has made, or be the first."""
+        if self.offer is None:
+            made = self._make(name, self.directory)
+            self._databases.append(made)
+            return made
+        with (self.offer / name).open("a+", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            if place := file.read():
+                return databases.find(self.kind, place)
+            made = self._make(name, self.offer)
+            file.write(made.place)
+        return made
 
-def offered(kind: databases.Kind, offer: Path) -> ScratchDatabase | None:
-    """Wait until a file is locked no more, and return the database that it names, if any."""
-    with offer.open() as file:
-        fcntl.flock(file, fcntl.LOCK_SH)
-        place = file.read()
-    return databases.find(kind, place) if place else None
+    def _make(self, name: str, directory: Path) -> ScratchDatabase:
+        """Make a database that others are copied from: a migrated one, or that with users in it."""
+        if name == "seeded":
+            made = self._offered("migrated").clone(directory)
+            seed(made)
+            return made
+        made = databases.create(self.kind, directory)
+        log = self.logs / f"{self.process}000-migrate.log"
+        try:
+            migrate(self.implementation, self.venv, made.url, log)
+        except ServerError:
+            made.drop()
+            raise
+        return made
 
 
 def start_together(servers: Iterable[Server]) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import http.client
-import itertools
 import os
-import random
+import re
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -19,23 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import psutil
 
+from rosetta.targets.builds import command_path
 from rosetta.targets.databases import Database
 from rosetta.targets.manifest import Implementation
+from rosetta.targets.ports import HOST, PortError, free_port
+from rosetta.targets.seed import Pool
 from rosetta.targets.venvs import bin_directory
 
-HOST = "127.0.0.1"
 START_DEADLINE = 30.0
 STOP_DEADLINE = 10.0
 MIGRATE_DEADLINE = 60.0
 LOG_TAIL = 40
-# Below Linux's ephemeral range, so that no outgoing connection takes the port of a server
-# between its stop and its restart.
-PORTS = range(20000, 32000)
-SHARE = 300  # of them a process has, the first one being its claim to them
 
 
 class ServerError(Exception):
@@ -51,14 +46,52 @@ class Exit:
 
 
 class Target:
-    """A server somewhere, known by its base URL only."""
+    """A server somewhere, known by its base URL; raise ValueError where that cannot be one.
+
+    A prefix in the base URL (``https://host/api/v1``) is put in front of every path that is asked
+    for. The contract's own paths in answers (Location, Link, ``next``) have no prefix: a proxy that
+    strips it passes them on as they are, so each is followed relative to the base URL, and compared
+    with what the contract says. A server that writes the prefix into them breaks the contract.
+
+    TLS takes its certificate authorities from SSL_CERT_FILE, or else from the system. ``pool`` has
+    the users that stand ready in the server's database.
+    """
+
+    pool: Pool | None = None
 
     def __init__(self, base_url: str) -> None:
-        self.base_url = base_url.rstrip("/")
-        parts = urlsplit(self.base_url)
+        parts = urlsplit(base_url.rstrip("/"))
+        if problem := _problem_of(parts):
+            raise ValueError(f"{base_url} cannot be tested: {problem}")
+        self.base_url = parts.geturl()
+        self.tls = parts.scheme == "https"
         self.host = parts.hostname or HOST
-        self.port = parts.port or (443 if parts.scheme == "https" else 80)
+        self.port = parts.port or (443 if self.tls else 80)
+        self.netloc = parts.netloc
+        self.prefix = parts.path
         self.ws_url = f"ws{self.base_url.removeprefix('http')}"
+
+    @property
+    def direct(self) -> bool:
+        """Whether no proxy seems to stand before it: plain HTTP, and no prefix."""
+        return not (self.tls or self.prefix)
+
+    def at(self, path: str) -> str:
+        """Return what to ask for to reach a path of the contract; ``*`` and URLs stay as is."""
+        return f"{self.prefix}{path}" if path.startswith("/") else path
+
+
+def _problem_of(base_url: SplitResult) -> str:
+    """Return what keeps a base URL from being tested, and what would do; nothing if it can be."""
+    if base_url.scheme not in ("http", "https") or not base_url.hostname:
+        return "a base URL is http:// or https:// with a host, a port and a path, as the server has"
+    if base_url.username is not None:
+        return "Authorization is for the contract's tokens; leave out user and password"
+    if base_url.query or base_url.fragment:
+        return "a base URL ends with its path; leave out what follows ? or #"
+    if not base_url.path.isascii() or re.search(r"[\x00-\x20\x7f]", base_url.path):
+        return "write the path percent-encoded, as it is to stand in a request"
+    return ""
 
 
 class Server(Target):
@@ -83,11 +116,14 @@ class Server(Target):
         cls, implementation: Implementation, venv: Path, variables: Mapping[str, str], log: Path
     ) -> Self:
         """Return a server of ``implementation``; ``variables`` are the contract's."""
-        placed = {"HOST": HOST, "PORT": str(free_port()), "WORKERS": "1", **variables}
+        try:
+            placed = {"HOST": HOST, "PORT": str(free_port()), "WORKERS": "1", **variables}
+        except PortError as error:
+            raise ServerError(str(error)) from None
         command = implementation.serve_command(
             placed["HOST"], int(placed["PORT"]), int(placed["WORKERS"])
         )
-        environment = server_environment(venv, placed)
+        environment = environment_for(implementation, venv, placed)
         return cls(command, folder=implementation.folder, environment=environment, log=log)
 
     def __enter__(self) -> Self:
@@ -213,8 +249,13 @@ class Server(Target):
 
 
 def migrate(implementation: Implementation, venv: Path, database_url: str, log: Path) -> None:
-    """Run the implementation's migrate command on the database; raise ServerError."""
-    environment = server_environment(venv, {"DATABASE_URL": database_url})
+    """Run the implementation's migrate command, if it has one, on the database.
+
+    Raise ServerError if it fails or takes longer than a minute.
+    """
+    if not implementation.migrate:
+        return
+    environment = environment_for(implementation, venv, {"DATABASE_URL": database_url})
     command = list(implementation.migrate)
     process = spawn(command, implementation.folder, environment, log)
     try:
@@ -228,17 +269,35 @@ def migrate(implementation: Implementation, venv: Path, database_url: str, log: 
         raise ServerError(f"migrate ({' '.join(command)}) {what}\n{log_report(log)}")
 
 
+def environment_for(
+    implementation: Implementation, venv: Path, variables: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the environment of the implementation's commands, made from nothing.
+
+    A Python implementation has its virtual environment; any other has the caller's PATH after the
+    folder's own commands, and the constants of its manifest. ``variables`` are the contract's.
+    """
+    if implementation.uses_venv:
+        return server_environment(venv, variables)
+    path = command_path(implementation.folder)
+    return {**_kept(), "PATH": path, **implementation.environment, **variables}
+
+
 def server_environment(venv: Path, variables: Mapping[str, str]) -> dict[str, str]:
     """Return an environment made from nothing, so that none of the tester's own leaks in."""
-    kept = {name: os.environ[name] for name in ("HOME", "TMPDIR") if name in os.environ}
     return {
-        **kept,
-        "LANG": "C.UTF-8",
+        **_kept(),
         "PATH": f"{bin_directory(venv)}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
         "VIRTUAL_ENV": str(venv),
         **variables,
     }
+
+
+def _kept() -> dict[str, str]:
+    """Return what every server has: the tester's directories, and one language for all."""
+    kept = {name: os.environ[name] for name in ("HOME", "TMPDIR") if name in os.environ}
+    return {**kept, "LANG": "C.UTF-8"}
 
 
 def spawn(
@@ -303,40 +362,6 @@ def _in_group(process: psutil.Process, group: int) -> bool:
         return os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE
     except (ProcessLookupError, psutil.NoSuchProcess):
         return False
-
-
-def free_port() -> int:
-    """Return a TCP port on which nothing listens, and none that was given out just now.
-
-    A server takes its port long after this, and one that tests stop lets go of it for a while: so
-    each process has a share of its own, in turn, which no other is given as long as it lives.
-    """
-    share, turns = _share(os.getpid())
-    for _ in range(len(share)):
-        port = share[next(turns) % len(share)]
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind((HOST, port))
-                return port
-    raise ServerError(f"no free port on {HOST} from {share.start} on")
-
-
-@functools.cache
-def _share(process: int) -> tuple[range, Iterator[int]]:
-    """Return the ports of a process; a fork of it, having another id, is given others."""
-    shares = [PORTS[start : start + SHARE] for start in range(0, len(PORTS), SHARE)]
-    at = process % len(shares)
-    for share in shares[at:] + shares[:at]:
-        claim = socket.socket()
-        try:
-            claim.bind((HOST, share.start))
-        except OSError:
-            claim.close()
-        else:
-            claim.detach()  # it stays open until the process ends
-            return share[1:], itertools.count(random.SystemRandom().randrange(SHARE))
-    raise ServerError(f"each port from {PORTS.start} to {PORTS.stop} is some process's")
 
 
 def tail(log: Path, lines: int = LOG_TAIL) -> str:

@@ -1,30 +1,39 @@
 """One virtual environment per lock file, rebuilt only when that changes.
 
-python -m rosetta.targets.venvs [NAME] prints the interpreter of the suite's own environment, or of
-the one for the tests of an implementation. It needs no other package.
+It needs no other package.
 """
 
 from __future__ import annotations
 
-import fcntl
+import argparse
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
+from rosetta.targets.builds import BuildError, ensure_built
+from rosetta.targets.locks import locked
 from rosetta.targets.manifest import ROOT, Implementation, ManifestError, find
 
 
 class VenvError(Exception):
-    """An environment could not be made; the message holds the tool's own output."""
+    """An environment or a build could not be made; the message holds the tool's own output."""
 
 
 def environment_of(implementation: Implementation) -> Path:
-    """Return the implementation's environment, made from requirements.txt if it is not current."""
+    """Return the implementation's environment, made from requirements.txt if it is not current.
+
+    A service in another language has none: it is built, and its folder is returned. Raise
+    VenvError.
+    """
+    if not implementation.uses_venv:
+        try:
+            return ensure_built(implementation)
+        except BuildError as error:
+            raise VenvError(str(error)) from None
     return ensure(_place(implementation), implementation.requirements)
 
 
@@ -44,7 +53,7 @@ def ensure(venv: Path, requirements: Path) -> Path:
         raise VenvError(f"{requirements} is missing: compile it with hashes first")
     wanted = fingerprint(requirements)
     stamp = venv / "rosetta-lock.sha256"
-    with _locked(venv.with_name(f"{venv.name}.lock")):
+    with locked(venv.with_name(f"{venv.name}.lock")):
         if not (stamp.is_file() and stamp.read_text() == wanted):
             _build(venv, requirements)
             stamp.write_text(wanted)
@@ -69,7 +78,9 @@ def find_uv() -> str | None:
 
 
 def _place(implementation: Implementation, suffix: str = "") -> Path:
-    return implementation.folder.parents[1] / ".nox" / f"impl-{implementation.name}{suffix}"
+    environments = implementation.folder.parents[1] / ".nox"
+    # Commands name their interpreter by its path: a link to the environments may not last.
+    return environments.resolve() / f"impl-{implementation.name}{suffix}"
 
 
 def _build(venv: Path, requirements: Path) -> None:
@@ -93,20 +104,11 @@ def _run(command: Sequence[str]) -> None:
         raise VenvError(f"{' '.join(command)}\n{done.stdout}{done.stderr}".rstrip())
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep two runs from building the same environment at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def main() -> int:
+def run(options: argparse.Namespace) -> int:
     """Print the interpreter of an environment, which is made if it is not current."""
     try:
-        if sys.argv[1:]:
-            venv = development_environment_of(find(sys.argv[1]))
+        if options.name:
+            venv = development_environment_of(find(options.name))
         else:
             venv = environment_of_suite()
     except (ManifestError, VenvError) as error:
@@ -114,7 +116,3 @@ def main() -> int:
         return 1
     print(bin_directory(venv) / "python")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
