@@ -396,7 +396,7 @@ def sizes(hand: Hand) -> None:
 SIGNERS = ("nobody", "forged", "other", "owner")
 CONTENTS = (None, "text/plain", "application/json")
 ITEMS = ("", "{", "[]", '{"name":""}', '{"name":"Lamp","price_cents":5}')
-Faults = tuple[str, str, tuple[Field, ...], tuple[Field, ...], str]
+Flaws = tuple[str, str, tuple[Field, ...], tuple[Field, ...], str]
 TAGS_GIVEN: tuple[tuple[Field, ...], ...] = (
     (),
     (("If-Match", '"0"'),),
@@ -417,7 +417,7 @@ def bodies(kinds: Iterable[str]) -> Iterator[tuple[tuple[Field, ...], str]]:
         yield (() if media is None else (("Content-Type", media),)), body
 
 
-def faults(kinds: Sequence[str], *paths: str) -> Iterator[Faults]:
+def flaws(kinds: Sequence[str], *paths: str) -> Iterator[Flaws]:
     """Yield every set of a path, a signer, preconditions, a media type and a body.
 
     What stands behind a bad token is not looked at, so less of it is varied.
@@ -430,9 +430,9 @@ def faults(kinds: Sequence[str], *paths: str) -> Iterator[Faults]:
 
 
 def item_precedence(hand: Hand) -> None:
-    """Every set of faults that a write of an item can have."""
+    """Every set of flaws that a write of an item can have."""
     item = hand.api.create_item(hand.ada, name="Precedence")
-    every = faults(ITEMS, item.path, f"/items/{UNKNOWN}")
+    every = flaws(ITEMS, item.path, f"/items/{UNKNOWN}")
     for turn, (path, who, given, media, body) in enumerate(every):
         for method in some(turn, ("PUT", "PATCH"), 1):
             hand.send(method, path, *signer(hand, who), *media, *given, body=body)
@@ -442,11 +442,11 @@ def item_precedence(hand: Hand) -> None:
 
 
 def user_precedence(hand: Hand) -> None:
-    """Every set of faults that a write of a user can have."""
+    """Every set of flaws that a write of a user can have."""
     person, invalid = '{"name":"Ada","email":"%s"}', '{"name":"","email":"%s"}'
     taken = hand.bob.email
     kinds = ("", "{", "[]", person % hand.ada.email, person % taken, invalid % taken)
-    every = faults(kinds, hand.ada.path, f"/users/{UNKNOWN}")
+    every = flaws(kinds, hand.ada.path, f"/users/{UNKNOWN}")
     for turn, (path, who, given, media, body) in enumerate(every):
         for method in some(turn, ("PATCH", "PUT"), 1):
             hand.send(method, path, *signer(hand, who), *media, *given, body=body)
@@ -454,7 +454,7 @@ def user_precedence(hand: Hand) -> None:
 
 
 def deletions(hand: Hand, *paths: str) -> None:
-    """Every set of faults that a deletion can have; none succeeds."""
+    """Every set of flaws that a deletion can have; none succeeds."""
     for path, who, given in itertools.product(paths, SIGNERS, TAGS_GIVEN):
         if given in TAGS_GIVEN[1:3] or who != "owner":
             hand.send("DELETE", path, *signer(hand, who), *given)
@@ -471,7 +471,7 @@ def list_precedence(hand: Hand) -> None:
 
 
 def sign_up_precedence(hand: Hand) -> None:
-    """Every set of faults of a sign-up and of a login but those that cost a hash."""
+    """Every set of flaws of a sign-up and of a login but those that cost a hash."""
     taken = dumped(email=hand.bob.email, name="", password=SHORT)
     for path, (media, body) in itertools.product(
         ("/users", "/tokens"), bodies(["", "{", "[]", "{}", taken])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -57,6 +58,7 @@ class Finding:
 class Outcome:
     """What one run of the engine saw; operations are named as in ``POST /users``."""
 
+    prefix: str = ""  # of the base URL
     findings: list[Finding] = field(default_factory=list)
     statuses: dict[str, Counter[int]] = field(default_factory=dict)
     tested: set[tuple[str, str]] = field(default_factory=set)
@@ -95,8 +97,10 @@ def run(api: Api, seed: int, choice: Choice = EVERYTHING, *, salt: str | None = 
     schema: BaseSchema = from_dict(load().openapi.content, config=configuration(seed, choice))
     for operation in choice.without:
         schema = schema.exclude(operation_id=operation)
-    schema.config.update(base_url=api.target.base_url)
-    outcome = Outcome()
+    # Its own client takes no notice of SSL_CERT_FILE; these are the CAs of ours.
+    authorities = ssl.get_default_verify_paths().cafile
+    schema.config.update(base_url=api.target.base_url, tls_verify=authorities or True)
+    outcome = Outcome(prefix=api.target.prefix)
     with Identities(api, salt).signing(schema):
         for event in from_schema(schema).execute():
             _note(event, outcome)
@@ -137,7 +141,7 @@ def _note_scenario(event: events.ScenarioFinished, outcome: Outcome) -> None:
         case = recorder.cases[case_id].value
         operation = case.operation.label
         outcome.requests.append(interaction)
-        held = rules_held(answer_of(interaction), operation_at(interaction))
+        held = rules_held(answer_of(interaction), operation_at(interaction, outcome.prefix))
         outcome.held.setdefault((operation, phase), set()).update(held)
         parent = recorder.find_parent(case_id=case_id)
         if parent is not None and recorder.cases[case_id].transition is not None:
@@ -147,10 +151,10 @@ def _note_scenario(event: events.ScenarioFinished, outcome: Outcome) -> None:
         if interaction.response and case.method.upper() == case.operation.method.upper():
             statuses = outcome.statuses.setdefault(operation, Counter())
             statuses[interaction.response.status_code] += 1
-    outcome.findings += _failures(recorder, phase)
+    outcome.findings += _failures(recorder, phase, outcome.prefix)
 
 
-def _failures(recorder: ScenarioRecorder, phase: str) -> Iterator[Finding]:
+def _failures(recorder: ScenarioRecorder, phase: str, prefix: str) -> Iterator[Finding]:
     for case_id, checks in recorder.checks.items():
         for check in checks:
             if check.failure_info is None:
@@ -162,7 +166,8 @@ def _failures(recorder: ScenarioRecorder, phase: str) -> Iterator[Finding]:
             answer = describe(interaction)
             text = "\n\n".join([f"{failure.title}\n{failure.message}", request, answer])
             operation = recorder.cases[case_id].value.operation.label
-            said = rule_of_answer(answer_of(interaction), operation_at(interaction)) or "success"
+            asked = operation_at(interaction, prefix)
+            said = rule_of_answer(answer_of(interaction), asked) or "success"
             rule = RULES.get(check.name, said)
             yield Finding(phase, operation, check.name, text, ((request, answer),), (rule,))
 
@@ -184,9 +189,10 @@ def json_of(response: Response) -> Json:
         return None
 
 
-def operation_at(interaction: Interaction) -> str:
-    """Return the operation that a request asked for."""
-    return operation_of(interaction.request.method, urlsplit(interaction.request.uri).path)
+def operation_at(interaction: Interaction, prefix: str) -> str:
+    """Return the operation that a request asked for at a base URL with this prefix."""
+    path = urlsplit(interaction.request.uri).path.removeprefix(prefix)
+    return operation_of(interaction.request.method, path)
 
 
 def describe(interaction: Interaction) -> str:

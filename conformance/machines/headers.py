@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import httpx
-
 from machines.operations import allow_of, allowed
 from rosetta.clients.http import violation
+from rosetta.clients.message import Response
 from rosetta.contract import spec
 from rosetta.contract.headers import BODYLESS, FREE, OWN_TO_HTTP
 
 
 def expect_closed(
-    response: httpx.Response, documented: spec.Response, template: str | None = None
+    response: Response, documented: spec.Response, template: str | None = None
 ) -> None:
     """Raise Violation unless the response has the documented header fields, each once."""
     __tracebackhide__ = True

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 import pytest
 
 from rosetta.clients.http import PASSWORD, Account, Api, Item, expect, unique_email
+from rosetta.clients.message import Response
 from rosetta.contract import spec
 from rosetta.contract.terms import LIMIT, METHODS
 
@@ -32,7 +32,7 @@ WAYS: Mapping[str, tuple[str, ...]] = {
     "token": ("absent", "forged", "of a deleted user"),
     "precondition": ("If-Match", "If-None-Match"),
 }
-Faults = Mapping[str, str]
+Flaws = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,16 @@ class Call:
     fields: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
 
-    def send(self, api: Api, fields: Mapping[str, str] | None = None) -> httpx.Response:
+    def send(self, api: Api, fields: Mapping[str, str] | None = None) -> Response:
         """Send it, with more header fields if they are given."""
         headers = {**self.fields, **(fields or {})}
         return api.request(self.method, self.path, headers=headers, content=self.content)
 
 
 def make_scene(api: Api) -> Scene:
-    """Create the users and items that the calls are about."""
-    owner, other, gone = api.sign_up(), api.sign_up(), api.sign_up()
+    """Create the users and items that the calls are about; ``other`` is the newest user."""
+    owner, gone = api.account(), api.account()
+    other = api.sign_up()
     expect(api.delete(gone.path, token=gone), 204)
     item, others_item = api.create_item(owner), api.create_item(other)
     gone_items = []
@@ -82,26 +83,26 @@ def checks(operation: str) -> list[str]:
     ]
 
 
-def plain(*names: str) -> Faults:
-    """Return the faults that fail these checks, each in its plain way."""
+def plain(*names: str) -> Flaws:
+    """Return the flaws that fail these checks, each in its plain way."""
     return {name: WAYS.get(name, ("",))[0] for name in names}
 
 
-def in_tails(operation: str) -> Iterator[Faults]:
-    """Yield for each check its fault together with those of all later checks."""
+def in_tails(operation: str) -> Iterator[Flaws]:
+    """Yield for each check its flaw together with those of all later checks."""
     made = [check for check in checks(operation) if check != CAP]
     for start in range(len(made) - 2):
         yield plain(*made[start:])
 
 
-def before_after(faults: Faults) -> str:
-    named = [f"{check} {way}".strip() for check, way in faults.items()]
+def before_after(flaws: Flaws) -> str:
+    named = [f"{check} {way}".strip() for check, way in flaws.items()]
     return " before ".join(filter(None, [named[0], ", ".join(named[1:])]))
 
 
-def call(operation: str, scene: Scene, faults: Faults | None = None) -> Call:
-    """Return a request for the operation that fails exactly the checks named in ``faults``."""
-    broken = faults or {}
+def call(operation: str, scene: Scene, flaws: Flaws | None = None) -> Call:
+    """Return a request for the operation that fails exactly the checks named in ``flaws``."""
+    broken = flaws or {}
     return Call(
         method=_method(operation, broken),
         path=_path(operation, scene, broken) + _query(operation, broken),
@@ -147,7 +148,7 @@ def lacking(template: str) -> list[str]:
     return [method for method in METHODS if method not in allowed(template)]
 
 
-def allow_of(response: httpx.Response) -> set[str]:
+def allow_of(response: Response) -> set[str]:
     """Return the methods that a response's Allow lists."""
     return {one.strip() for one in response.headers.get("Allow", "").split(",")} - {""}
 
@@ -168,42 +169,42 @@ def members(operation: str, scene: Scene) -> dict[str, Any]:
     return accepted[operation]
 
 
-def _method(operation: str, faults: Faults) -> str:
+def _method(operation: str, flaws: Flaws) -> str:
     described = OPERATIONS[operation]
-    if "method" not in faults:
+    if "method" not in flaws:
         return described.method
     return next(one for one in ("PUT", "POST") if one in lacking(described.path))
 
 
-def _path(operation: str, scene: Scene, faults: Faults) -> str:
+def _path(operation: str, scene: Scene, flaws: Flaws) -> str:
     template = OPERATIONS[operation].path
     user, item = scene.owner, scene.item
-    if "resource" in faults:
+    if "resource" in flaws:
         user = scene.gone
-        item = scene.others_gone_item if "owner" in faults else scene.gone_item
-    elif "owner" in faults:
+        item = scene.others_gone_item if "owner" in flaws else scene.gone_item
+    elif "owner" in flaws:
         user, item = scene.other, scene.others_item
     path = template.format(user_id=user.id, item_id=item.id)
-    return f"{path}/" if "route" in faults else path
+    return f"{path}/" if "route" in flaws else path
 
 
-def _query(operation: str, faults: Faults) -> str:
-    if "schema" not in faults or operation in BODIES:
+def _query(operation: str, flaws: Flaws) -> str:
+    if "schema" not in flaws or operation in BODIES:
         return ""
     return "?after=x" if operation == "watch_events" else "?limit=0"
 
 
-def _fields(operation: str, scene: Scene, faults: Faults) -> dict[str, str]:
+def _fields(operation: str, scene: Scene, flaws: Flaws) -> dict[str, str]:
     fields: dict[str, str] = {}
-    if operation in SPEC.websockets and not {"route", "method", "upgrade"} & set(faults):
+    if operation in SPEC.websockets and not {"route", "method", "upgrade"} & set(flaws):
         fields |= HANDSHAKE
-    if operation in SIGNED and (token := _token(scene, faults.get("token"))):
+    if operation in SIGNED and (token := _token(scene, flaws.get("token"))):
         fields["Authorization"] = f"Bearer {token}"
     if operation in BODIES:
-        wrong = "content-type" in faults
+        wrong = "content-type" in flaws
         fields["Content-Type"] = "text/plain" if wrong else "application/json"
-    if "precondition" in faults:
-        way = faults["precondition"]
+    if "precondition" in flaws:
+        way = flaws["precondition"]
         fields[way] = '"0"' if way == "If-Match" else "*"
     return fields
 
@@ -217,17 +218,17 @@ def _token(scene: Scene, way: str | None) -> str:
     }[way]
 
 
-def _content(operation: str, scene: Scene, faults: Faults) -> bytes | None:
+def _content(operation: str, scene: Scene, flaws: Flaws) -> bytes | None:
     if operation not in BODIES:
         return None
     body = members(operation, scene)
-    if "email" in faults:
+    if "email" in flaws:
         body["email"] = scene.other.email
-    if "credentials" in faults:
+    if "credentials" in flaws:
         body["email"] = unique_email("nobody")
-    if "schema" in faults:
+    if "schema" in flaws:
         body["colour"] = 1
     text = json.dumps(body)
     # Read laxly it is an object of which the schema, too, would have something to say.
-    text = f'{text[:-1]}, "shade": NaN}}' if "json" in faults else text
-    return text.ljust(LIMIT + 1).encode() if "size" in faults else text.encode()
+    text = f'{text[:-1]}, "shade": NaN}}' if "json" in flaws else text
+    return text.ljust(LIMIT + 1).encode() if "size" in flaws else text.encode()

@@ -15,17 +15,20 @@ from typing import Any
 from websockets.frames import Frame, Opcode
 
 from rosetta.clients.concurrently import at_once
+from rosetta.clients.expectations import (
+    expect_close,
+)
 from rosetta.clients.http import (
     Account,
     Api,
     Item,
-    Response,
     expect,
     expect_problem,
     sign_token,
     violation,
 )
-from rosetta.clients.raw import RawConnection, RawResponse
+from rosetta.clients.message import Response
+from rosetta.clients.raw import RawConnection
 from rosetta.clients.websocket import Feed, RawWebSocket
 from rosetta.contract.terms import UUID4
 from rosetta.targets.databases import PostgresDatabase, SqliteDatabase
@@ -72,7 +75,7 @@ def forge(secret_key: str, account: Account, *, lives: float = 3600, **claims: A
 
 def shake(
     target: Target, path: str, fields: Fields = (), *, request_id: str | None = None
-) -> RawResponse:
+) -> Response:
     """Ask for a websocket with these fields besides and return the answer, 101 or a refusal."""
     asking = [
         ("Upgrade", "websocket"),
@@ -85,7 +88,7 @@ def shake(
         return connection.request("GET", path, [*asking, *named, *fields])
 
 
-def expect_open(response: RawResponse, protocol: str | None) -> None:
+def expect_open(response: Response, protocol: str | None) -> None:
     """Check that a handshake succeeded with this subprotocol and no header of another kind."""
     __tracebackhide__ = True
     wanted = {"sec-websocket-accept": ACCEPT}
@@ -193,7 +196,7 @@ def closing_at(at: float, *feeds: Feed) -> Iterator[None]:
     yield
     for feed in feeds:
         left = at + PROMPTLY - time.time()
-        assert feed.close_code(timeout=max(left, 0.01)) == 4401
+        expect_close(feed, 4401, timeout=max(left, 0.01))
         assert time.time() >= at, "closed too early"
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
 from typing import Any
 
-import httpx
-
 from rosetta.clients.http import PASSWORD, Api, Violation, unique_email, violation
+from rosetta.clients.message import Response
 from rosetta.contract.blame import rules_held, rules_parted
 from rosetta.contract.model import Answer, Implausible, Json, Made, Model, Request, Resource
 from rosetta.contract.routes import operation_of
@@ -67,7 +67,7 @@ class World:
         self.clean = True
         return expected
 
-    def _send(self, request: Request) -> httpx.Response:
+    def _send(self, request: Request) -> Response:
         given = {"If-Match": request.if_match, "If-None-Match": request.if_none_match}
         return self.api.request(
             request.method,
@@ -78,7 +78,7 @@ class World:
             params=dict(request.query) or None,
         )
 
-    def _compare(self, request: Request, response: httpx.Response, expected: Answer) -> None:
+    def _compare(self, request: Request, response: Response, expected: Answer) -> None:
         __tracebackhide__ = True
         operation = operation_of(request.method, request.path)
         rules = rules_parted(wanted_of(request, expected), given_by(response), operation)
@@ -95,7 +95,7 @@ class World:
             raise self._violation(response, json.dumps(expected.body), json.dumps(body), rules)
 
     def _violation(
-        self, response: httpx.Response, expected: str, got: object, rules: Iterable[str]
+        self, response: Response, expected: str, got: object, rules: Iterable[str]
     ) -> Violation:
         found = violation(response, expected, got)
         return self.broken(str(found), rules, found.exchanges)
@@ -128,7 +128,7 @@ class World:
         return next((t for t, owner in self.model.tokens.items() if owner == user_id), None)
 
 
-def made_by(response: httpx.Response) -> Made:
+def made_by(response: Response) -> Made:
     """Return what the server chose for this answer, where it has the form it must have."""
     body = json_of(response)
     if not isinstance(body, dict):
@@ -149,7 +149,7 @@ def wanted_of(request: Request, answer: Answer) -> Json:
     return compared(answer.status, fields_of(answer), body)
 
 
-def given_by(response: httpx.Response) -> Json:
+def given_by(response: Response) -> Json:
     """Return a response in the form in which a replay compares them."""
     return compared(response.status_code, response.headers, json_of(response))
 
@@ -162,13 +162,13 @@ def compared(status: int, fields: Mapping[str, str], body: Json) -> Json:
 
 def fields_of(answer: Answer) -> Mapping[str, str]:
     """Return the compared header fields of an answer."""
-    problem = answer.status >= httpx.codes.BAD_REQUEST
+    problem = answer.status >= HTTPStatus.BAD_REQUEST
     media = "application/problem+json" if problem else "application/json"
     kind = {} if answer.body is None else {"Content-Type": media}
     return {**kind, **answer.headers}
 
 
-def json_of(response: httpx.Response) -> Json:
+def json_of(response: Response) -> Json:
     """Return the JSON of a response; None where there is none."""
     try:
         return response.json()

@@ -5,22 +5,23 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from rosetta.clients import raw
+from rosetta.clients.evidence import as_curl
 from rosetta.clients.http import (
     Api,
     Violation,
-    as_curl,
     expect,
     expect_header,
     expect_problem,
     unique_email,
 )
+from rosetta.clients.message import Request, Response
+from rosetta.clients.raw import RawError
 from rosetta.contract.spec import load
 from rosetta.contract.terms import PROBLEMS
-from rosetta.targets.server import Server
+from rosetta.targets.server import Server, Target
 from tests.canned import canned
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -36,7 +37,7 @@ def api(tiny: Server) -> Iterator[Api]:
         yield api
 
 
-def problem(slug: str = "not-found", **changes: object) -> httpx.Response:
+def problem(slug: str = "not-found", **changes: object) -> Response:
     status, title = PROBLEMS[slug]
     body = {"type": f"/problems/{slug}", "title": title, "status": status} | changes
     return answer(status, json.dumps(body).encode())
@@ -44,10 +45,13 @@ def problem(slug: str = "not-found", **changes: object) -> httpx.Response:
 
 def answer(
     status: int, content: bytes = b"", content_type: str = "application/problem+json"
-) -> httpx.Response:
-    request = httpx.Request("GET", "http://h/users/1")
-    headers = {"Content-Type": content_type}
-    return httpx.Response(status, content=content, headers=headers, request=request)
+) -> Response:
+    fields = (("Content-Type", content_type),)
+    return Response(status, "", fields, content, asked(raw.build("GET", "/users/1")))
+
+
+def asked(data: bytes) -> Request:
+    return Request(data, Target("http://h"), exact=False)
 
 
 def test_the_problems_are_those_of_the_contract() -> None:
@@ -101,19 +105,19 @@ def test_only_the_last_exchanges_are_kept(tiny: Server) -> None:
     with Api(tiny, history=2) as api:
         for path in ("/a", "/b", "/c"):
             api.get(path)
-        assert [exchange.request.url.path for exchange in api.exchanges] == ["/b", "/c"]
+        assert [exchange.request.path for exchange in api.exchanges] == ["/b", "/c"]
 
 
 def test_an_exchange_without_a_response_is_kept_too() -> None:
     with canned(b"") as server, Api(server.target) as api:
-        with pytest.raises(httpx.RemoteProtocolError):
+        with pytest.raises(RawError):
             api.get("/healthz")
-        assert "RemoteProtocolError" in str(api.exchanges[0])
+        assert "RawError: closed before the end" in str(api.exchanges[0])
 
 
 @pytest.mark.parametrize("body", [b'{"a": "it\'s 100%"}', b"\xff\x00%\\", "ü\n".encode()])
 def test_curl_gets_the_same_body(body: bytes) -> None:
-    request = httpx.Request("PUT", "http://h/a?b=c&d", content=body, headers={"If-Match": '"1"'})
+    request = asked(raw.build("PUT", "/a?b=c&d", [("If-Match", '"1"')], body))
     printed, _, curl = as_curl(request).partition(" | ")
     output = subprocess.run(["bash", "-c", printed], capture_output=True, check=True).stdout  # noqa: S603, S607
     assert output == body
@@ -124,7 +128,7 @@ def test_curl_gets_the_same_body(body: bytes) -> None:
 
 
 def test_curl_of_a_head_asks_for_the_head() -> None:
-    assert "--head" in as_curl(httpx.Request("HEAD", "http://h/"))
+    assert "--head" in as_curl(asked(raw.build("HEAD", "/")))
 
 
 def test_a_violation_reads_like_a_bug_report() -> None:
@@ -166,7 +170,7 @@ def test_what_was_expected_passes() -> None:
         answer(404, b"[]"),
     ],
 )
-def test_anything_but_the_problem_is_a_violation(response: httpx.Response) -> None:
+def test_anything_but_the_problem_is_a_violation(response: Response) -> None:
     with pytest.raises(Violation):
         expect_problem(response, "not-found")
 

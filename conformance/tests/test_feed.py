@@ -1,19 +1,30 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from websockets.frames import Opcode
 
-from rosetta.clients.http import Account, Api, expect_problem
+from rosetta.clients.expectations import (
+    data_of,
+    expect_answer,
+    expect_close,
+    expect_events,
+    expect_message,
+    expect_no_event,
+    expect_no_gap,
+    expect_ready,
+)
+from rosetta.clients.http import Account, Api, Violation, expect_problem
 from rosetta.clients.websocket import Feed, HandshakeRefused, RawWebSocket, Silence, Socket, refused
 from rosetta.targets import venvs
 from rosetta.targets.server import Server
 from tests.canned import canned
 from tests.conftest import AddTiny
 
+PING = {"type": "ping"}
 WITHOUT_BODY = b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -55,6 +66,63 @@ def test_silence_is_an_error(tiny: Server, ada: Account) -> None:
             feed.close_code(timeout=0.1)
         with pytest.raises(Silence, match="until then"):
             feed.until(lambda _: False, timeout=0.1)
+
+
+@pytest.mark.parametrize(
+    ("check", "message"),
+    [
+        (lambda feed: expect_ready(feed, 1), r"the first message .*1\}, got .*0\}"),
+        (lambda feed: expect_message(feed, {"type": "ready"}), 'got {"type": "event"'),
+        (
+            lambda feed: expect_events(feed, [2], lambda event: event["id"]),
+            "2 of event 1 of 1, got 1",
+        ),
+        (
+            lambda feed: expect_events(feed, [{}] * 3, timeout=0.1),
+            "3 events, .*got no message within",
+        ),
+        (lambda feed: expect_no_gap(feed, 1, [{"id": 1}, {"id": 3}]), r"\[1, 2\], got \[1, 3\]"),
+        (expect_no_event, "no event before it, got"),
+        (lambda feed: expect_answer(feed, PING, PING), "to .*ping.*, got .*pong"),
+        (
+            lambda feed: expect_close(feed, 1000, 0.1),
+            "close code 1000, got the server did not close",
+        ),
+    ],
+)
+def test_what_is_not_expected_on_a_feed_reads_like_a_bug_report(
+    tiny: Server, ada: Account, check: Callable[[Feed], object], message: str
+) -> None:
+    with (
+        Feed(tiny, token=ada.token, after=0) as feed,
+        pytest.raises(Violation, match=message) as error,
+    ):
+        check(feed)
+    [(handshake, said)] = error.value.exchanges
+    assert handshake.startswith("curl -i")
+    assert "after=0" in handshake
+    assert '{"type": "ready", "after": 0}' in said
+    assert said in str(error.value)
+
+
+def test_what_is_expected_on_websockets_passes(tiny: Server, api: Api, ada: Account) -> None:
+    with Feed(tiny, token=ada.token, after=0) as feed:
+        expect_ready(feed, 0)
+        events = expect_events(feed, [ada.body], data_of)
+        expect_no_gap(feed, 1, events)
+        item = api.create_item(ada)
+        [created] = expect_answer(feed, PING, {"type": "pong"}, alone=False)
+        assert created["data"] == item.body
+        expect_no_event(feed)
+    with RawWebSocket(tiny, token=ada.token) as echo:
+        echo.send_frame(Opcode.CLOSE, (1001).to_bytes(2, "big"))
+        expect_close(echo, 1001)
+    with Socket(tiny, token=ada.token) as echo:
+        echo.send(b"x")
+        expect_message(echo, b"x")
+        echo.send(b"x")
+        with pytest.raises(Violation, match="expected the message"):
+            expect_message(echo, "x")
 
 
 def test_a_feed_that_does_not_begin_with_ready_is_an_error(

@@ -5,6 +5,8 @@ import subprocess
 import pytest
 
 from rosetta.clients import raw
+from rosetta.clients.evidence import as_shell
+from rosetta.clients.message import Response
 from rosetta.clients.raw import RawConnection, RawError
 from rosetta.targets.server import Server, Target
 from tests.canned import canned
@@ -12,7 +14,7 @@ from tests.canned import canned
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
 
-def read(answer: bytes, method: str = "GET") -> raw.RawResponse:
+def read(answer: bytes, method: str = "GET") -> Response:
     with canned(answer) as server, RawConnection(server.target) as connection:
         return connection.request(method, "/x")
 
@@ -23,7 +25,7 @@ def test_fields_keep_their_order_case_and_duplicates() -> None:
     assert response.all("b") == ["1", "3"]
     assert response.get("A") == "2"
     assert response.get("c") is None
-    with pytest.raises(RawError, match="came 2 times"):
+    with pytest.raises(AssertionError, match="came 2 times"):
         response.get("b")
 
 
@@ -108,7 +110,7 @@ def test_a_close_is_told_from_an_open_connection(tiny: Server) -> None:
 def test_exactly_the_bytes_given_are_sent() -> None:
     with canned(OK) as server, RawConnection(server.target) as connection:
         connection.send(b"GET /%2e%2e/./ HTTP/1.1\r\nHOST:x\r\n\r\n")
-        assert connection.read().request == server.received[0]
+        assert connection.read().request.data == server.received[0]
     assert server.received[0] == b"GET /%2e%2e/./ HTTP/1.1\r\nHOST:x\r\n\r\n"
 
 
@@ -126,7 +128,7 @@ def test_a_length_that_is_given_is_left_alone(field: tuple[str, str]) -> None:
 
 def test_the_shell_command_sends_the_same_bytes() -> None:
     request = raw.build("PUT", "/a%20'b", [("X", b"\xff\x00")], b"50% \\ \n")
-    command, _, target = raw.as_shell(request, Target("http://h:80")).partition(" | ")
+    command, _, target = as_shell(request, Target("http://h:80")).partition(" | ")
     printed = subprocess.run(["bash", "-c", command], capture_output=True, check=True)  # noqa: S603, S607
     assert printed.stdout == request
     assert target == "nc h 80"

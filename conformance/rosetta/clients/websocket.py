@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +11,6 @@ from contextlib import ExitStack
 from typing import Any, Self
 from urllib.parse import urlencode
 
-import httpx
 from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import CloseCode, Frame, Opcode
@@ -19,17 +19,21 @@ from websockets.sync.client import ClientConnection, reconnect
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
+from rosetta.clients import raw
+from rosetta.clients.evidence import Transcript
+from rosetta.clients.message import Request, Response
 from rosetta.targets.server import Target
 
 TIMEOUT = 5.0
-SMALL_SEGMENT = 536
+END = "(the connection ends)"
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455, section 1.3: any would do
 Message = dict[str, Any]
 
 
 class HandshakeRefused(AssertionError):
     """The server answered a handshake with an HTTP response of another status than 101."""
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: Response) -> None:
         super().__init__(f"{response.status_code} {response.text}")
         self.response = response
 
@@ -57,7 +61,8 @@ class Socket:
         fields = dict(headers or {})
         if token is not None:
             fields["Authorization"] = f"Bearer {token}"
-        self._headers = fields
+        listed = [("Sec-WebSocket-Protocol", ", ".join(protocols))] if protocols else []
+        self.transcript = Transcript(_handshake(target, path, [*listed, *fields.items()]))
         self._options = {
             "additional_headers": fields,
             "subprotocols": [Subprotocol(name) for name in protocols] or None,
@@ -68,16 +73,22 @@ class Socket:
             "ping_interval": None,
             "close_timeout": 2,
             "user_agent_header": None,
+            "logger": _logger(self.transcript),
+            "ssl": raw.tls_context() if target.tls else None,
         } | options
         self._stack = ExitStack()
         self._connection: ClientConnection | None = None
 
     def __enter__(self) -> Self:
         url = f"{self.target.ws_url}{self.path}"
+        self.transcript.begin()
         try:
             self._connection = self._stack.enter_context(_Direct(url, **self._options))
         except InvalidStatus as error:
-            raise HandshakeRefused(self._refusal(error.response)) from None
+            response = _response(error.response, self.transcript.handshake)
+            self.transcript.answered(response)
+            raise HandshakeRefused(response) from None
+        self.transcript.answered(self.handshake)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -91,11 +102,11 @@ class Socket:
         return self._connection
 
     @property
-    def handshake(self) -> httpx.Response:
+    def handshake(self) -> Response:
         """The response that opened the connection."""
         if self.connection.response is None:
             raise RuntimeError("no handshake response")
-        return self._refusal(self.connection.response)
+        return _response(self.connection.response, self.transcript.handshake)
 
     @property
     def protocol(self) -> str | None:
@@ -131,14 +142,8 @@ class Socket:
 
     def drop(self) -> None:
         """Cut the TCP connection without a closing handshake."""
+        self.transcript.sent("(the client cuts the connection)")
         self.connection.socket.shutdown(socket.SHUT_RDWR)
-
-    def _refusal(self, response: HandshakeResponse) -> httpx.Response:
-        request = httpx.Request("GET", f"{self.target.base_url}{self.path}", headers=self._headers)
-        fields = list(response.headers.raw_items())
-        return httpx.Response(
-            response.status_code, headers=fields, content=bytes(response.body), request=request
-        )
 
 
 class Feed(Socket):
@@ -211,7 +216,7 @@ class Feed(Socket):
         return events
 
 
-def refused(target: Target, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401
+def refused(target: Target, path: str, **options: Any) -> Response:  # noqa: ANN401
     """Return the response to a handshake that must be refused; options are those of Socket."""
     __tracebackhide__ = True
     try:
@@ -237,19 +242,19 @@ class RawWebSocket:
         receive_buffer: int | None = None,
         timeout: float = TIMEOUT,
     ) -> None:
-        self._protocol = ClientProtocol(parse_uri(f"{target.ws_url}{path}"), max_size=None)
+        fields = [] if token is None else [("Authorization", f"Bearer {token}")]
+        self.transcript = Transcript(_handshake(target, path, fields))
+        self._protocol = ClientProtocol(
+            parse_uri(f"{target.ws_url}{path}"),
+            max_size=None,
+            logger=_logger(self.transcript, sends=False),
+        )
         self._token = token
         self._frames: Iterator[Frame] = iter(())
-        self.socket = socket.socket()
-        if receive_buffer is not None:  # before connecting: it sets the TCP window
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-            # The server's kernel sizes its send buffer by the segments: on the loopback's of
-            # 64 KB it would hold megabytes for a client that reads nothing.
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SMALL_SEGMENT)
-        self.socket.settimeout(timeout)
-        self.socket.connect((target.host, target.port))
+        self.socket = raw.connect(target, timeout, receive_buffer)
 
     def __enter__(self) -> Self:
+        self.transcript.begin()
         try:
             self._shake_hands()
         except BaseException:
@@ -262,13 +267,16 @@ class RawWebSocket:
 
     def send_bytes(self, data: bytes) -> None:
         """Send bytes as they are."""
+        self.transcript.sent(f"({len(data)} bytes as they are)")
         self.socket.sendall(data)
 
     def send_frame(
         self, opcode: Opcode, data: bytes = b"", *, fin: bool = True, mask: bool = True
     ) -> None:
         """Send one frame."""
-        self.send_bytes(Frame(opcode, data, fin=fin).serialize(mask=mask))
+        frame = Frame(opcode, data, fin=fin)
+        self.transcript.sent(frame)
+        self.socket.sendall(frame.serialize(mask=mask))
 
     def receive(self, timeout: float = TIMEOUT) -> Frame | None:
         """Return the next frame, control frames included; None when the connection ends."""
@@ -279,8 +287,9 @@ class RawWebSocket:
             except TimeoutError:
                 raise Silence(f"no frame within {timeout:g} s") from None
             except ConnectionResetError:
-                return None
+                data = b""
             if not data:
+                self.transcript.came(END)
                 return None
             self._protocol.receive_data(data)
             self._take_frames()
@@ -305,6 +314,8 @@ class RawWebSocket:
             if not data:
                 raise Silence("closed during the handshake")
             self._protocol.receive_data(data)
+        if isinstance(events[0], HandshakeResponse):
+            self.transcript.answered(_response(events[0], self.transcript.handshake))
         if self._protocol.handshake_exc is not None:
             raise self._protocol.handshake_exc
         self._frames = iter([event for event in events if isinstance(event, Frame)])
@@ -312,6 +323,53 @@ class RawWebSocket:
     def _take_frames(self) -> None:
         events = self._protocol.events_received()
         self._frames = iter([event for event in events if isinstance(event, Frame)])
+
+
+class _Scribe(logging.Handler):
+    """Write each frame into a transcript: the websockets library logs them at level DEBUG.
+
+    A protocol without a connection (``sends`` is false) also logs answers that nobody sends.
+    """
+
+    def __init__(self, transcript: Transcript, *, sends: bool) -> None:
+        super().__init__()
+        self._notes = {"<": transcript.came} | ({">": transcript.sent} if sends else {})
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note a frame, or the end of the connection; pass on what is no matter of frames."""
+        if record.levelno > logging.DEBUG:
+            logging.getLogger("websockets.client").handle(record)
+            return
+        what = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        note = self._notes.get(record.msg[:1])
+        if note and isinstance(what, Frame):
+            note(what)
+        elif record.msg == "< EOF":
+            self._notes["<"](END)
+
+
+def _logger(transcript: Transcript, *, sends: bool = True) -> logging.Logger:
+    logger = logging.Logger("rosetta.websocket", logging.DEBUG)
+    logger.addHandler(_Scribe(transcript, sends=sends))
+    return logger
+
+
+def _handshake(target: Target, path: str, fields: Sequence[tuple[str, str]]) -> Request:
+    """Return a handshake that asks for the same as one by the library, which makes its own key."""
+    asking = [
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", KEY),
+    ]
+    data = raw.build("GET", target.at(path), [*asking, *fields], host=target.netloc)
+    return Request(data, target, exact=False)
+
+
+def _response(response: HandshakeResponse, request: Request) -> Response:
+    fields = tuple(response.headers.raw_items())
+    content = bytes(response.body)
+    return Response(response.status_code, response.reason_phrase, fields, content, request)
 
 
 class _Direct(reconnect):

@@ -8,29 +8,28 @@ import hmac
 import itertools
 import json
 import re
-import select
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import jwt
 import pytest
 
 from rosetta.clients import raw
+from rosetta.clients.concurrently import eventually
 from rosetta.clients.http import (
     Account,
     Api,
     Item,
-    Response,
     expect,
     expect_header,
     expect_problem,
     unique_email,
     violation,
 )
+from rosetta.clients.message import Response
 from rosetta.targets.databases import PostgresDatabase, SqliteDatabase
 from rosetta.targets.server import Server, Target
 
@@ -48,7 +47,7 @@ SIGNED = [
 @pytest.fixture(scope="module")
 def account(api: Api) -> Account:
     """An account that no test changes."""
-    return api.sign_up()
+    return api.account()
 
 
 def expect_unauthorized(response: Response, challenge: str) -> None:
@@ -184,7 +183,7 @@ def test_a_token_anywhere_else_is_not_looked_at(api: Api, account: Account) -> N
 @pytest.mark.rule("bearer")
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 def test_the_token_of_a_deleted_user_is_invalid(api: Api, account: Account, method: str) -> None:
-    gone = api.sign_up()
+    gone = api.account()
     expect(api.delete(gone.path, token=gone), 204)
     for path in (gone.path, account.path):
         response = api.request(method, path, token=gone, json={"name": "Ada"})
@@ -460,7 +459,7 @@ def test_a_token_signed_with_another_key_is_invalid(
 def test_a_signature_holds_for_its_own_header_and_payload_only(
     api: Api, account: Account, forge: Forge
 ) -> None:
-    other = api.sign_up()
+    other = api.account()
     header, payload, signature = account.token.split(".")
     assert expect(api.get("/users/me", token=account.token), 200)
     tampered = [
@@ -601,12 +600,12 @@ def test_a_token_lives_an_hour_unless_told_otherwise(api: Api, account: Account)
 # -- logging in
 
 
-def log_in(api: Api, email: str, password: str, **headers: str) -> httpx.Response:
+def log_in(api: Api, email: str, password: str, **headers: str) -> Response:
     """Return the answer to these credentials."""
     return api.post("/tokens", json={"email": email, "password": password}, headers=headers)
 
 
-def told(response: httpx.Response) -> tuple[int, list[tuple[str, str]], bytes]:
+def told(response: Response) -> tuple[int, list[tuple[str, str]], bytes]:
     """Return all of an answer but its date and its request id."""
     changing = {"date", "x-request-id"}
     fields = [f for f in response.headers.multi_items() if f[0].lower() not in changing]
@@ -705,7 +704,7 @@ def test_each_password_is_stored_as_argon2id_with_a_salt_of_its_own(
 def test_a_write_without_a_password_leaves_the_hash_alone(
     api: Api, database: SqliteDatabase | PostgresDatabase
 ) -> None:
-    account = api.sign_up()
+    account = api.account()
     before = stored_hash(database, account)
     whole = {"email": account.email, "name": "Ada"}
     expect(api.put(account.path, token=account, json=whole), 200)
@@ -718,7 +717,7 @@ def test_a_write_without_a_password_leaves_the_hash_alone(
 def test_a_hash_another_implementation_made_is_read(
     api: Api, database: SqliteDatabase | PostgresDatabase
 ) -> None:
-    account = api.sign_up()
+    account = api.account()
     database.rows("UPDATE users SET password_hash = ? WHERE id = ?", [FOREIGN_HASH, account.id])
     query = "SELECT * FROM users WHERE id = ?"
     before = database.rows(query, [account.id])
@@ -757,12 +756,11 @@ def probes_between_logins(api: Api, server: Target, email: str) -> int:
     with contextlib.ExitStack() as stack:
         waiting = [stack.enter_context(raw.RawConnection(server)) for _ in range(LOGINS)]
         for connection in waiting:
-            connection.send(raw.build("POST", "/tokens", list(JSON.items()), body))
-        answered = select.select([connection.socket for connection in waiting], [], [], 10)[0]
+            connection.send(connection.build("POST", "/tokens", list(JSON.items()), body))
+        assert eventually(lambda: any(connection.readable for connection in waiting), 10)
         probes = 0
-        while len(answered) < LOGINS:
+        while not all(connection.readable for connection in waiting):
             expect(api.get("/healthz"), 200)
-            answered = select.select([connection.socket for connection in waiting], [], [], 0)[0]
             probes += 1
         for connection in waiting:
             expect_problem(connection.read("POST"), "invalid-credentials")
@@ -801,7 +799,7 @@ def test_the_log_holds_no_password_hash_or_token(api: Api, server: Server) -> No
 @pytest.fixture(scope="module")
 def stranger(api: Api) -> Account:
     """Another account, which owns nothing that a test writes to."""
-    return api.sign_up(name="Stranger")
+    return api.account()
 
 
 @pytest.fixture(scope="module")

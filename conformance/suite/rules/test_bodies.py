@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from machines.operations import BODIES, SPEC, Call, Faults, Scene, call, make_scene, members, table
+from machines.operations import BODIES, SPEC, Call, Flaws, Scene, call, make_scene, members, table
 from rosetta.clients import raw
 from rosetta.clients.http import Account, Api, expect, expect_problem, violation
+from rosetta.clients.message import Response
 from rosetta.contract.terms import LIMIT
 from rosetta.targets.server import Target
 
@@ -211,17 +212,15 @@ NEGOTIATIONS = [
 
 @pytest.mark.rule("negotiation")
 @pytest.mark.parametrize(
-    ("operation", "faults"),
+    ("operation", "flaws"),
     [
         *(("get_item", {}), ("list_users", {}), ("create_item", {}), ("liveness", {})),
         *(("get_item", {"resource": ""}), ("list_users", {"schema": ""})),
         *(("create_token", {"json": ""}), ("liveness", {"method": ""})),
     ],
 )
-def test_no_accept_changes_an_answer(
-    api: Api, scene: Scene, operation: str, faults: Faults
-) -> None:
-    sent = call(operation, scene, faults)
+def test_no_accept_changes_an_answer(api: Api, scene: Scene, operation: str, flaws: Flaws) -> None:
+    sent = call(operation, scene, flaws)
     plain = sent.send(api)
 
     for fields in NEGOTIATIONS:
@@ -645,7 +644,7 @@ def in_pieces(content: bytes, size: int) -> Iterator[bytes]:
 PIECES = {"announced": 0, "one chunk": 1 << 20, "small chunks": 1000, "tiny chunks": 64}
 
 
-def send_sized(server: Target, sent: Call, content: bytes, piece: int) -> raw.RawResponse:
+def send_sized(server: Target, sent: Call, content: bytes, piece: int) -> Response:
     """Send a body with its length announced, or (``piece`` bytes at a time) chunked."""
     fields = list(sent.fields.items())
     if piece:

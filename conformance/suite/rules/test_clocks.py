@@ -18,10 +18,15 @@ from machines.sockets import (
     of_frame,
     write_events_past_the_server,
 )
+from rosetta.clients.expectations import (
+    data_of,
+    expect_close,
+    expect_events,
+)
 from rosetta.clients.http import Account, Api
 from rosetta.clients.websocket import Feed, HandshakeRefused, RawWebSocket
 from rosetta.targets.databases import PostgresDatabase, SqliteDatabase
-from rosetta.targets.fleet import Fleet
+from rosetta.targets.fleet import SECRET_KEY, Fleet
 from rosetta.targets.server import Server, Target
 
 PING_SECONDS = 20
@@ -30,7 +35,7 @@ PING_SECONDS = 20
 class IdlePeer:
     """A websocket that says nothing but pong, and notes what came after how many seconds."""
 
-    def __init__(self, target: Server, path: str, token: str | None = None) -> None:
+    def __init__(self, target: Target, path: str, token: str | None = None) -> None:
         self._socket = RawWebSocket(target, path, token=token)
         self._came = threading.Condition()
         self._frames: list[tuple[float, Frame]] = []
@@ -94,14 +99,27 @@ def quiet(fleet: Fleet) -> Iterator[Quiet]:
         url = f"redis://127.0.0.1:{silent_redis.getsockname()[1]}/0"
         server = fleet.server("quiet", workers=1, environment={"REDIS_URL": url})
         server.start()
-        with Api(server) as api:
-            account = api.sign_up()
+        with Api(server, secret_key=SECRET_KEY) as api:
+            account = api.sign_up()  # its event is older than any feed: it must be read, once asked
         feed = stack.enter_context(IdlePeer(server, "/ws/events", account.token))
         echo = stack.enter_context(IdlePeer(server, "/ws/echo"))
         feed.got(lambda frame: frame.opcode is Opcode.TEXT, within=5)  # ready
         assert isinstance(server.database, SqliteDatabase | PostgresDatabase)
         event_id = write_events_past_the_server(server.database)[0]
         yield Quiet(server, account, feed, echo, event_id, time.monotonic() - feed.opened)
+
+
+@pytest.fixture(scope="session")
+def idle_peers(server: Target, request: pytest.FixtureRequest) -> Iterator[dict[str, IdlePeer]]:
+    """Return idle peers of the quiet server, or of the one at a URL, which nobody else uses."""
+    if isinstance(server, Server):
+        quiet: Quiet = request.getfixturevalue("quiet")
+        yield {"feed": quiet.feed, "echo": quiet.echo}
+        return
+    api: Api = request.getfixturevalue("api")
+    token = api.sign_up().token
+    with IdlePeer(server, "/ws/events", token) as feed, IdlePeer(server, "/ws/echo") as echo:
+        yield {"feed": feed, "echo": echo}
 
 
 def lost_event(quiet: Quiet) -> Frame | None:
@@ -133,13 +151,15 @@ def test_while_redis_does_not_answer_requests_and_the_feed_go_on(
             begin = time.monotonic()
             item = api.create_item(quiet.account)
             assert time.monotonic() - begin < 2
-            assert feed.next(timeout=1)["data"] == item.body
+            expect_events(feed, [item.body], data_of, timeout=1)
 
 
 @pytest.mark.rule("ws-close", "echo")
 @pytest.mark.parametrize("kind", ["feed", "echo"])
-def test_an_idle_peer_is_pinged_within_twenty_seconds(quiet: Quiet, kind: str) -> None:
-    peer: IdlePeer = getattr(quiet, kind)
+def test_an_idle_peer_is_pinged_within_twenty_seconds(
+    idle_peers: dict[str, IdlePeer], kind: str
+) -> None:
+    peer = idle_peers[kind]
     within = PING_SECONDS + 3  # for a machine under load
     assert peer.got(is_ping, within), f"no ping within {within} s; there came {peer.story()}"
 
@@ -148,7 +168,7 @@ def is_ping(frame: Frame) -> bool:
     return frame.opcode is Opcode.PING
 
 
-# -- at last, as it may close the others: the server's fault
+# -- last, since it may close the others by the server's mistake
 
 
 @contextmanager
@@ -170,7 +190,7 @@ def test_a_feed_whose_server_fails_closes_with_1011_and_can_resume(quiet: Quiet)
     with without_events(quiet):
         try:
             with Feed(quiet.server, token=token, after=0) as feed:
-                assert feed.close_code() == 1011
+                expect_close(feed, 1011)
         except HandshakeRefused as refusal:  # it failed before it had accepted
             expect_refusal(refusal.response, "internal-error")
     assert b"Traceback" in quiet.server.log.read_bytes()[logged:]

@@ -19,11 +19,15 @@ import pytest
 from machines.headers import expect_closed
 from machines.operations import HANDSHAKE, OPERATIONS, SPEC, Call, Scene, call, make_scene
 from rosetta.clients.concurrently import eventually
+from rosetta.clients.expectations import (
+    expect_message,
+)
 from rosetta.clients.http import PASSWORD, Api, expect, expect_header, expect_problem
 from rosetta.clients.websocket import Socket, refused
 from rosetta.targets.databases import SqliteDatabase
 from rosetta.targets.fleet import Fleet, Launch, start_together
-from rosetta.targets.server import HOST, Server, Target, free_port
+from rosetta.targets.ports import HOST, free_port
+from rosetta.targets.server import Server, Target
 
 USER = {"email": "ada@rosetta.test", "name": "Ada", "password": PASSWORD}
 ITEM = {"name": "Lamp", "price_cents": 1999}
@@ -197,7 +201,7 @@ def test_without_its_database_the_checks_that_need_none_answer_as_ever(
 def test_without_its_database_the_echo_goes_on(broken: Broken) -> None:
     with Socket(broken.closed_port) as echo:
         echo.send("still here")
-        assert echo.receive() == "still here"
+        expect_message(echo, "still here")
 
 
 @pytest.mark.rule("unavailable", "readiness", "liveness")

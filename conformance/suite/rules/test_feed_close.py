@@ -13,6 +13,12 @@ import pytest
 from websockets.frames import Opcode
 
 from machines.sockets import ASTRAL, HEAVY, SOCKETS, closing_at, forge, write_events_past_the_server
+from rosetta.clients.expectations import (
+    expect_close,
+    expect_events,
+    expect_message,
+    expect_no_event,
+)
 from rosetta.clients.http import Account, Api, Item, expect
 from rosetta.clients.websocket import Feed, RawWebSocket, Socket
 from rosetta.contract.terms import LIMIT
@@ -24,7 +30,7 @@ pytestmark = pytest.mark.rule("ws-close")
 
 @pytest.fixture(scope="module")
 def ada(api: Api) -> Account:
-    return api.sign_up()
+    return api.account()
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +66,7 @@ def raw_echo(server: Target) -> Iterator[RawWebSocket]:
 def test_a_message_comes_back_as_it_was(server: Target, message: str | bytes) -> None:
     with Socket(server) as echo:
         echo.send(message)
-        assert echo.receive() == message  # str and bytes are never equal
+        expect_message(echo, message)  # str and bytes are never equal
 
 
 @pytest.mark.rule("echo")
@@ -69,7 +75,8 @@ def test_messages_come_back_in_order_and_are_not_put_together(server: Target) ->
     with Socket(server) as echo:
         for message in said:
             echo.send(message)
-        assert [echo.receive() for _ in said] == said
+        for message in said:
+            expect_message(echo, message)
 
 
 @pytest.mark.rule("echo")
@@ -130,7 +137,7 @@ def test_text_that_is_no_utf_8_closes_with_1007(
     raw_socket: RawWebSocket, frames: list[bytes]
 ) -> None:
     send_fragments(raw_socket, Opcode.TEXT, frames)
-    assert raw_socket.close_code() == 1007
+    expect_close(raw_socket, 1007)
 
 
 def send_fragments(socket: RawWebSocket, opcode: Opcode, parts: list[bytes]) -> None:
@@ -156,7 +163,7 @@ def test_a_message_over_65536_bytes_closes_with_1009(
     raw_socket: RawWebSocket, frames: list[bytes]
 ) -> None:
     send_fragments(raw_socket, Opcode.TEXT, frames)
-    assert raw_socket.close_code() == 1009
+    expect_close(raw_socket, 1009)
 
 
 @pytest.mark.rule("echo")
@@ -167,16 +174,16 @@ def test_the_limit_holds_for_binary_messages_of_the_echo(
     raw_echo: RawWebSocket, frames: list[bytes]
 ) -> None:
     send_fragments(raw_echo, Opcode.BINARY, frames)
-    assert raw_echo.close_code() == 1009
+    expect_close(raw_echo, 1009)
 
 
 @pytest.mark.rule("echo")
 def test_the_limit_is_of_the_message_not_of_what_compresses_it(server: Target) -> None:
     with Socket(server, compression="deflate") as echo:
         echo.send("x" * LIMIT)
-        assert echo.receive() == "x" * LIMIT
+        expect_message(echo, "x" * LIMIT)
         echo.send("x" * (LIMIT + 1))
-        assert echo.close_code() == 1009
+        expect_close(echo, 1009)
 
 
 @pytest.mark.rule("echo")
@@ -195,14 +202,14 @@ def test_a_binary_message_closes_the_feed_with_1003(
 ) -> None:
     with Feed(server, token=ada.token) as feed:
         feed.send(data)
-        assert feed.close_code() == 1003
+        expect_close(feed, 1003)
 
 
 @pytest.mark.rule("echo")
 @pytest.mark.parametrize("code", [1000, 1001, 3000, 4999])
 def test_a_clients_close_is_answered_with_a_close(raw_socket: RawWebSocket, code: int) -> None:
     raw_socket.send_frame(Opcode.CLOSE, code.to_bytes(2, "big") + b"bye")
-    assert raw_socket.close_code() == code
+    expect_close(raw_socket, code)
     assert raw_socket.receive() is None  # and the server ends the connection
 
 
@@ -216,7 +223,7 @@ def test_a_close_amid_a_replay_is_answered_too(
         with RawWebSocket(server, path, token=ada.token) as feed:
             assert [feed.receive() is None for _ in range(3)] == [False] * 3
             feed.send_frame(Opcode.CLOSE, (1000).to_bytes(2, "big"))
-            assert feed.close_code() == 1000
+            expect_close(feed, 1000)
 
 
 # -- the token's end
@@ -256,7 +263,7 @@ def keep_writing(api: Api, owner: Account, item: Item, stop: threading.Event) ->
 def test_a_deleted_users_feeds_end_behind_the_events_of_the_deletion(
     server: Target, api: Api, ada: Account, topics: list[str], owned: int
 ) -> None:
-    user = api.sign_up()
+    user = api.account()
     items = [api.create_item(user).id for _ in range(owned)]
     wanted = [("item.deleted", item) for item in items if "items" in topics]
     wanted += [("user.deleted", user.id)] if "users" in topics else []
@@ -268,16 +275,15 @@ def test_a_deleted_users_feeds_end_behind_the_events_of_the_deletion(
         expect(api.delete(user.path, token=user), 204)
         with closing_at(time.time(), *feeds):
             for feed in feeds:
-                events = feed.take(len(wanted))
-                assert [(event["event"], event["resource_id"]) for event in events] == wanted
+                expect_events(feed, wanted, lambda event: (event["event"], event["resource_id"]))
         assert len(witness.take(owned + 1)) == owned + 1
-        assert witness.settled() == []  # another's feed goes on
+        expect_no_event(witness)  # another's feed goes on
 
 
 def test_a_deleted_users_feed_ends_even_where_the_event_is_not_sent(
     server: Target, api: Api
 ) -> None:
-    user = api.sign_up()
+    user = api.account()
     with Feed(server, token=user.token, after=10**17) as feed:
         expect(api.delete(user.path, token=user), 204)
         with closing_at(time.time(), feed):
@@ -285,7 +291,7 @@ def test_a_deleted_users_feed_ends_even_where_the_event_is_not_sent(
 
 
 def test_a_deleted_users_replay_is_told_to_the_end(server: Target, api: Api) -> None:
-    user = api.sign_up()
+    user = api.account()
     item = api.create_item(user)
     with Feed(server, token=user.token) as start:
         pass

@@ -9,6 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from machines.sockets import Message
+from rosetta.clients.expectations import (
+    data_of,
+    expect_answer,
+    expect_events,
+    expect_no_event,
+)
 from rosetta.clients.http import Account, Api, Item, expect
 from rosetta.clients.websocket import Feed
 from rosetta.contract.terms import LIMIT
@@ -23,7 +29,7 @@ TOO_LONG = "1" * 4301  # digits
 
 @pytest.fixture(scope="module")
 def ada(api: Api) -> Account:
-    return api.sign_up()
+    return api.account()
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +92,7 @@ def writer(api: Api, ada: Account, lamp: Item) -> Writer:
 )
 @pytest.mark.rule("json")
 def test_a_ping_is_answered(quiet_feed: Feed, text: str) -> None:
-    assert quiet_feed.ask(text)[-1] == PONG
+    expect_answer(quiet_feed, text, PONG, alone=False)
 
 
 @pytest.mark.parametrize(
@@ -102,14 +108,14 @@ def test_a_subscription_is_answered_with_its_topics_sorted(
     server: Target, ada: Account, topics: list[str], answer: list[str]
 ) -> None:
     with Feed(server, token=ada.token) as feed:
-        assert feed.ask(subscribe(*topics)) == [subscribed(*answer)]
+        expect_answer(feed, subscribe(*topics), subscribed(*answer))
 
 
 @pytest.mark.rule("json")
 def test_the_last_of_repeated_members_wins(server: Target, ada: Account) -> None:
     with Feed(server, token=ada.token) as feed:
         text = '{"type":"ping","topics":["users"],"type":"subscribe","topics":["items"]}'
-        assert feed.ask(text) == [subscribed("items")]
+        expect_answer(feed, text, subscribed("items"))
 
 
 @pytest.mark.parametrize(
@@ -162,8 +168,8 @@ def test_the_last_of_repeated_members_wins(server: Target, ada: Account) -> None
 def test_any_other_object_is_invalid_and_the_socket_stays_open(
     quiet_feed: Feed, message: Message
 ) -> None:
-    assert quiet_feed.ask(message)[-1] == INVALID
-    assert quiet_feed.ask(PING)[-1] == PONG
+    expect_answer(quiet_feed, message, INVALID, alone=False)
+    expect_answer(quiet_feed, PING, PONG, alone=False)
 
 
 @pytest.mark.rule("json")
@@ -214,8 +220,8 @@ def test_any_other_object_is_invalid_and_the_socket_stays_open(
 def test_what_is_no_strict_json_object_is_invalid_and_the_socket_stays_open(
     quiet_feed: Feed, text: str
 ) -> None:
-    assert quiet_feed.ask(text)[-1] == INVALID
-    assert quiet_feed.ask(PING)[-1] == PONG
+    expect_answer(quiet_feed, text, INVALID, alone=False)
+    expect_answer(quiet_feed, PING, PONG, alone=False)
 
 
 def test_answers_come_in_the_order_of_the_commands(server: Target, ada: Account) -> None:
@@ -230,7 +236,7 @@ def test_answers_come_in_the_order_of_the_commands(server: Target, ada: Account)
     with Feed(server, token=ada.token) as feed:
         for command, _ in said:
             feed.send(command)
-        assert feed.take(len(said)) == [answer for _, answer in said]
+        expect_events(feed, [answer for _, answer in said])
 
 
 # -- subscriptions
@@ -239,7 +245,7 @@ def test_answers_come_in_the_order_of_the_commands(server: Target, ada: Account)
 def test_a_connection_starts_with_both_topics(server: Target, ada: Account, writer: Writer) -> None:
     with Feed(server, token=ada.token) as feed:
         written = writer.write("users", "items")
-        assert [event["data"] for event in feed.take(2)] == written
+        expect_events(feed, written, data_of)
 
 
 @pytest.mark.parametrize(("topic", "other"), [("users", "items"), ("items", "users")])
@@ -247,12 +253,11 @@ def test_events_of_other_topics_leave_gaps_in_the_ids(
     server: Target, ada: Account, writer: Writer, topic: str, other: str
 ) -> None:
     with Feed(server, token=ada.token) as feed:
-        assert feed.ask(subscribe(topic)) == [subscribed(topic)]
+        expect_answer(feed, subscribe(topic), subscribed(topic))
         first, _, _, second = writer.write(topic, other, other, topic)
-        events = feed.take(2)
-        assert [event["data"] for event in events] == [first, second]
+        events = expect_events(feed, [first, second], data_of)
         assert events[1]["id"] == events[0]["id"] + 3
-        assert feed.settled() == []
+        expect_no_event(feed)
 
 
 def test_what_a_subscription_left_out_is_not_sent_later(
@@ -261,13 +266,13 @@ def test_what_a_subscription_left_out_is_not_sent_later(
     with Feed(server, token=ada.token) as feed:
         feed.ask(subscribe("items"))
         _, seen = writer.write("users", "items")
-        assert feed.next()["data"] == seen
-        assert feed.ask(subscribe("users")) == [subscribed("users")]  # replaces, adds nothing
+        expect_events(feed, [seen], data_of)
+        expect_answer(feed, subscribe("users"), subscribed("users"))  # replaces, adds nothing
         _, seen = writer.write("items", "users")
-        assert feed.next()["data"] == seen
-        assert feed.ask(subscribe("items", "users")) == [subscribed("items", "users")]
+        expect_events(feed, [seen], data_of)
+        expect_answer(feed, subscribe("items", "users"), subscribed("items", "users"))
         written = writer.write("users", "items")
-        assert [event["data"] for event in feed.take(2)] == written
+        expect_events(feed, written, data_of)
 
 
 def test_what_is_invalid_leaves_the_subscription_as_it_was(
@@ -276,9 +281,9 @@ def test_what_is_invalid_leaves_the_subscription_as_it_was(
     with Feed(server, token=ada.token) as feed:
         feed.ask(subscribe("items"))
         for refused in (subscribe("users", "users"), subscribe(), {**subscribe("users"), "x": 1}):
-            assert feed.ask(refused) == [INVALID]
+            expect_answer(feed, refused, INVALID)
         _, seen = writer.write("users", "items")
-        assert feed.next()["data"] == seen
+        expect_events(feed, [seen], data_of)
 
 
 def test_a_subscription_is_one_connections_own(
@@ -287,10 +292,10 @@ def test_a_subscription_is_one_connections_own(
     with Feed(server, token=ada.token) as one, Feed(server, token=ada.token) as other:
         one.ask(subscribe("items"))
         user, item = writer.write("users", "items")
-        assert one.next()["data"] == item
-        assert [event["data"] for event in other.take(2)] == [user, item]
+        expect_events(one, [item], data_of)
+        expect_events(other, [user, item], data_of)
     with Feed(server, token=ada.token, after=one.ready["after"]) as again:
-        assert [event["data"] for event in again.take(2)] == [user, item]
+        expect_events(again, [user, item], data_of)
 
 
 @pytest.mark.rule("feed-order")
@@ -335,5 +340,5 @@ def test_a_replay_is_filtered_too(server: Target, ada: Account, writer: Writer) 
         events = feed.ask(subscribe("items"))[:-1]
         left = written[len(events) :]
         items = [resource for resource in left if "owner_id" in resource]
-        assert [event["data"] for event in feed.take(len(items))] == items
-        assert feed.settled() == []
+        expect_events(feed, items, data_of)
+        expect_no_event(feed)

@@ -17,7 +17,7 @@ from machines.operations import (
     CAP,
     CHECKS,
     HANDSHAKE,
-    Faults,
+    Flaws,
     Scene,
     before_after,
     call,
@@ -45,6 +45,12 @@ from machines.sockets import (
     write_events_past_the_server,
 )
 from rosetta.clients import raw
+from rosetta.clients.expectations import (
+    expect_close,
+    expect_events,
+    expect_no_event,
+    expect_no_gap,
+)
 from rosetta.clients.http import Account, Api, Item, expect, expect_header, expect_problem
 from rosetta.clients.websocket import Feed, HandshakeRefused, RawWebSocket, Socket, refused
 from rosetta.targets.databases import PostgresDatabase, SqliteDatabase
@@ -72,8 +78,8 @@ def capped(limits_server: Server, fleet: Fleet) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def guest(capped: Server, secret_key: str) -> Account:
     """An account of the capped server with a token that outlives the module."""
-    with Api(capped) as api:
-        account = api.sign_up()
+    with Api(capped, secret_key=secret_key) as api:
+        account = api.account()
     return replace(account, token=forge(secret_key, account))
 
 
@@ -108,7 +114,7 @@ def expect_full(target: Target, token: str) -> None:
 
 def end_by_a_binary_message(feed: Socket) -> None:
     feed.send(b"binary")
-    assert feed.close_code() == 1003
+    expect_close(feed, 1003)
 
 
 @pytest.mark.rule("ws-handshake", "problem", "headers-closed")
@@ -215,11 +221,11 @@ def full_house(capped: Server, token: str) -> Iterator[Server]:
 
 @pytest.mark.rule("precedence")
 @pytest.mark.parametrize(
-    ("operation", "faults"),
+    ("operation", "flaws"),
     [
-        pytest.param(operation, faults, id=f"{operation}: {before_after({**faults, **plain(CAP)})}")
+        pytest.param(operation, flaws, id=f"{operation}: {before_after({**flaws, **plain(CAP)})}")
         for operation in ("echo", "watch_events")
-        for faults in [*in_tails(operation), *(plain(one) for one in checks(operation)[:-1])]
+        for flaws in [*in_tails(operation), *(plain(one) for one in checks(operation)[:-1])]
     ],
 )
 def test_every_other_check_of_a_handshake_comes_before_the_connection_cap(
@@ -228,17 +234,17 @@ def test_every_other_check_of_a_handshake_comes_before_the_connection_cap(
     full_house: Server,
     scene: Scene,
     operation: str,
-    faults: Faults,
+    flaws: Flaws,
 ) -> None:
-    response = call(operation, replace(scene, owner=guest), faults).send(capped_api)
+    response = call(operation, replace(scene, owner=guest), flaws).send(capped_api)
 
-    expect_problem(response, CHECKS[next(iter(faults))].slug)
+    expect_problem(response, CHECKS[next(iter(flaws))].slug)
     assert full_house.running
 
 
 @pytest.mark.rule("precedence")
 @pytest.mark.parametrize("path", SOCKETS)
-def test_a_handshake_without_fault_meets_the_connection_cap(
+def test_a_handshake_that_passes_every_check_meets_the_connection_cap(
     capped_api: Api, token: str, full_house: Server, path: str
 ) -> None:
     response = capped_api.get(path, token=token, headers=HANDSHAKE)
@@ -289,7 +295,7 @@ def test_a_client_that_is_too_slow_is_closed_holds_up_nobody_and_can_resume(
             written.append(reader.next(timeout=1))
         seen, code = read_events(slow)
     assert code == 4408
-    assert without_gap(reader.ready["after"] + 1, seen)
+    expect_no_gap(reader, reader.ready["after"] + 1, seen)
     last = seen[-1]["id"] if seen else reader.ready["after"]
     with Feed(limits_server, token=token, after=last) as feed:
         seen += feed.take(len(written) - len(seen))
@@ -324,7 +330,7 @@ def test_a_replay_of_many_pages_has_no_gap_and_closes_nobody(
     ids = write_events_past_the_server(limits_server.database, 2_500)
     with Feed(limits_server, token=watcher[0], after=ids[0] - 1) as feed:
         assert ids_of(feed.take(len(ids))) == list(ids)
-        assert feed.settled() == []
+        expect_no_event(feed)
 
 
 @pytest.mark.rule("feed", "feed-cost")
@@ -336,13 +342,10 @@ def test_the_events_of_one_transaction_close_nobody(
     items = [limits_api.create_item(token).id for _ in range(60)]
     with Feed(limits_server, token=watcher[0]) as feed:
         expect(limits_api.delete(owner.path, token=token), 204)
-        events = feed.take(61)
-        assert [told(event) for event in events] == [
-            *(("item.deleted", item, None) for item in items),
-            ("user.deleted", owner.id, None),
-        ]
-        assert without_gap(feed.ready["after"] + 1, events)
-        assert feed.settled() == []
+        wanted = [("item.deleted", item, None) for item in items]
+        events = expect_events(feed, [*wanted, ("user.deleted", owner.id, None)], told)
+        expect_no_gap(feed, feed.ready["after"] + 1, events)
+        expect_no_event(feed)
 
 
 @pytest.mark.rule("feed-cost")
@@ -375,4 +378,4 @@ def test_an_issued_token_ends_its_feed_too(limits_server: Server, limits_api: Ap
     token = limits_api.sign_up().token  # lives three seconds
     exp: int = jwt.decode(token, options={"verify_signature": False})["exp"]
     with Feed(limits_server, token=token) as feed, closing_at(exp, feed):
-        assert feed.settled() == []
+        expect_no_event(feed)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import count
 from typing import Any
 
-import httpx
 import pytest
 
 from machines.headers import expect_closed
@@ -36,6 +36,7 @@ from rosetta.clients.http import (
     expect_problem,
     violation,
 )
+from rosetta.clients.message import Response
 from rosetta.clients.websocket import Socket, refused
 from rosetta.contract import spec
 from rosetta.contract.headers import BODYLESS, FREE, OWN_TO_HTTP
@@ -82,12 +83,12 @@ def _kinds(operation: str, described: spec.Operation) -> Iterator[Kind]:
         yield kind("success", min(described.responses), bound(operation, {}))
 
 
-def bound(operation: str, faults: Mapping[str, str]) -> Callable[[Scene], Call]:
+def bound(operation: str, flaws: Mapping[str, str]) -> Callable[[Scene], Call]:
     # After a 413 the server may close the connection, as the client here says it will.
-    fields = {"Connection": "close"} if "size" in faults else {}
+    fields = {"Connection": "close"} if "size" in flaws else {}
 
     def request(scene: Scene) -> Call:
-        sent = call(operation, scene, faults)
+        sent = call(operation, scene, flaws)
         return replace(sent, fields={**sent.fields, **fields})
 
     return request
@@ -136,7 +137,7 @@ class Answer:
     """A response, its kind, and the request id that was sent."""
 
     kind: Kind
-    response: httpx.Response
+    response: Response
     request_id: str
 
     @property
@@ -157,20 +158,21 @@ def lasting(api: Api) -> Scene:
 
 @pytest.fixture(scope="module")
 def answers(api: Api, scene: Scene) -> Callable[[str], list[Answer]]:
-    """Return a function that gives the answers of a group; each is asked for once."""
-    known: dict[str, list[Answer]] = {}
+    """Return a function that asks for every kind of response of a group.
+
+    The tests look at the same answers: each group is asked for once.
+    """
     numbers = count(1)
 
-    def ask(kind: Kind) -> Answer:
-        own = f"Kind_{next(numbers)}.of-answer"
-        return Answer(kind, kind.request(scene).send(api, {"X-Request-ID": own}), own)
+    @cache
+    def answers(group: str) -> list[Answer]:
+        asked = [(kind, f"Kind_{next(numbers)}.of-answer") for kind in GROUPS[group]]
+        return [
+            Answer(kind, kind.request(scene).send(api, {"X-Request-ID": own}), own)
+            for kind, own in asked
+        ]
 
-    def of(group: str) -> list[Answer]:
-        if group not in known:
-            known[group] = [ask(kind) for kind in GROUPS[group]]
-        return known[group]
-
-    return of
+    return answers
 
 
 Answers = Callable[[str], list[Answer]]
@@ -238,7 +240,7 @@ BODILESS_REQUESTS = ["HEAD {item}", "HEAD /nowhere", "HEAD /tokens", "OPTIONS /i
 def test_not_one_byte_follows_a_header_that_has_no_body(
     server: Target, api: Api, request_line: str
 ) -> None:
-    owner = api.sign_up()
+    owner = api.account()
     method, target = request_line.format(item=api.create_item(owner).path).split()
     fields = [("Authorization", f"Bearer {owner.token}"), ("Connection", "close")]
 
@@ -293,7 +295,7 @@ def test_nothing_a_browser_sends_brings_more_headers(
 def test_an_upgrade_carries_the_handshakes_own_headers_only(
     server: Target, api: Api, path: str, protocols: list[str]
 ) -> None:
-    token = api.sign_up().token
+    token = api.account().token
 
     with Socket(server, path, token=token, protocols=protocols) as connected:
         fields = {name.lower() for name in connected.handshake.headers}
@@ -362,7 +364,7 @@ def test_without_a_request_id_each_answer_has_a_fresh_one(api: Api, request_line
     assert len(ids) == 2
 
 
-def expect_fresh_id(response: httpx.Response | raw.RawResponse) -> str:
+def expect_fresh_id(response: Response) -> str:
     __tracebackhide__ = True
     found: str = response.headers.get("X-Request-ID", "")
     if not UUID4.fullmatch(found):
@@ -493,7 +495,7 @@ FAULTY_QUERIES: list[tuple[str, Errors]] = [
 
 @pytest.fixture(scope="module")
 def account(api: Api) -> Account:
-    return api.sign_up()
+    return api.account()
 
 
 def in_body(errors: Errors) -> list[tuple[str, str, str]]:
@@ -502,7 +504,7 @@ def in_body(errors: Errors) -> list[tuple[str, str, str]]:
 
 @pytest.mark.rule("validation-errors")
 @pytest.mark.parametrize(("body", "errors"), table(FAULTY_USERS))
-def test_every_fault_of_a_new_user_is_named_in_order(api: Api, body: Any, errors: Errors) -> None:  # noqa: ANN401
+def test_every_error_of_a_new_user_is_named_in_order(api: Api, body: Any, errors: Errors) -> None:  # noqa: ANN401
     response = api.post("/users", json=body)
 
     expect_problem(response, "validation", errors=in_body(errors))
@@ -511,7 +513,7 @@ def test_every_fault_of_a_new_user_is_named_in_order(api: Api, body: Any, errors
 @pytest.mark.rule("validation-errors")
 @pytest.mark.parametrize(("body", "errors"), table(FAULTY_ITEMS))
 @pytest.mark.parametrize("operation", ["create_item", "replace_item"])
-def test_every_fault_of_an_item_is_named_in_order(
+def test_every_error_of_an_item_is_named_in_order(
     api: Api,
     lasting: Scene,
     operation: str,
@@ -528,7 +530,7 @@ def test_every_fault_of_an_item_is_named_in_order(
 @pytest.mark.rule("validation-errors")
 @pytest.mark.parametrize(("body", "errors"), table(FAULTY_PATCHES))
 @pytest.mark.parametrize("operation", ["update_user", "update_item"])
-def test_every_fault_of_a_patch_is_named_in_order(
+def test_every_error_of_a_patch_is_named_in_order(
     api: Api,
     lasting: Scene,
     operation: str,
@@ -544,7 +546,7 @@ def test_every_fault_of_a_patch_is_named_in_order(
 
 @pytest.mark.rule("validation-errors")
 @pytest.mark.parametrize(("query", "errors"), table(FAULTY_QUERIES))
-def test_every_fault_of_a_query_is_named_in_order(
+def test_every_error_of_a_query_is_named_in_order(
     api: Api, account: Account, query: str, errors: Errors
 ) -> None:
     response = api.get(f"/items?{query}", token=account)

@@ -43,7 +43,7 @@ class Shelf:
 
 @pytest.fixture(scope="module")
 def shelf(api: Api) -> Shelf:
-    owner, tag = api.sign_up(), f"t{uuid4().hex[:20]}"
+    owner, tag = api.account(), f"t{uuid4().hex[:20]}"
     items = []
     for number in range(101):
         status = "draft" if number % 3 else "active"
@@ -199,7 +199,7 @@ def test_an_item_in_a_list_is_whole_and_stands_there_once(api: Api, shelf: Shelf
 
 @pytest.mark.rule("pages")
 def test_a_tag_is_matched_as_a_whole(api: Api) -> None:
-    owner, tag = api.sign_up(), f"a{uuid4().hex[:20]}"
+    owner, tag = api.account(), f"a{uuid4().hex[:20]}"
     for other in (f"{tag}b", f"b{tag}", f"{tag}-", f"{tag}-b"):
         api.create_item(owner, tags=[other])
     wanted = api.create_item(owner, tags=[tag])
@@ -209,7 +209,7 @@ def test_a_tag_is_matched_as_a_whole(api: Api) -> None:
 
 @pytest.mark.rule("pages")
 def test_an_items_place_is_its_id_whatever_is_written(api: Api) -> None:
-    owner = api.sign_up()
+    owner = api.account()
     items = [api.create_item(owner, name=name) for name in "cab"]
     expect(api.patch(items[0].path, token=owner, json={"name": "z"}), 200)
     put = {"name": "a", "price_cents": 0}
@@ -220,7 +220,7 @@ def test_an_items_place_is_its_id_whatever_is_written(api: Api) -> None:
 
 @pytest.mark.rule("pages")
 def test_a_walk_goes_on_when_the_item_it_stands_at_is_deleted(api: Api) -> None:
-    owner = api.sign_up()
+    owner = api.account()
     items = [api.create_item(owner) for _ in range(4)]
     first = page(api, f"/items?owner_id={owner.id}&limit=2", owner)
     for item in items[:2]:
@@ -233,7 +233,7 @@ def test_a_walk_goes_on_when_the_item_it_stands_at_is_deleted(api: Api) -> None:
 
 @pytest.mark.rule("pages")
 def test_what_is_created_during_a_walk_comes_at_its_end(api: Api) -> None:
-    owner = api.sign_up()
+    owner = api.account()
     items = [api.create_item(owner) for _ in range(3)]
     first = page(api, f"/items?owner_id={owner.id}&limit=2", owner)
     late = api.create_item(owner)
@@ -275,7 +275,7 @@ def test_the_last_user_has_no_next_page(api: Api) -> None:
 # -- query
 
 
-FAULTS: list[tuple[str, str, str]] = [
+FLAWS: list[tuple[str, str, str]] = [
     *((f"limit={value}", "limit", "type") for value in ("", "x", "1.0", "1e1", "01", "00", "0x1")),
     *(
         (f"limit={value}", "limit", "type")
@@ -333,7 +333,7 @@ FAULTS_OF_ITEMS: list[tuple[str, str, str]] = [
 
 
 @pytest.mark.rule("query")
-@pytest.mark.parametrize(("query", "name", "code"), table(FAULTS))
+@pytest.mark.parametrize(("query", "name", "code"), table(FLAWS))
 def test_a_parameter_that_breaks_its_schema_is_422(
     server: Target, shelf: Shelf, query: str, name: str, code: str
 ) -> None:
@@ -422,7 +422,7 @@ def test_a_query_where_none_is_documented_is_ignored(api: Api, shelf: Shelf, que
 
 
 @pytest.mark.rule("query", "pages")
-def test_the_greatest_ids_are_no_fault(api: Api, shelf: Shelf) -> None:
+def test_the_greatest_ids_are_valid(api: Api, shelf: Shelf) -> None:
     query = f"owner_id={MAX_ID}&after={MAX_ID}&limit=100"
 
     assert page(api, f"/items?{query}", shelf.owner) == {"data": [], "next": None}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-import httpx
 import pytest
 
 from machines.operations import (
     OPERATIONS,
     SPEC,
     WAYS,
-    Faults,
+    Flaws,
     Scene,
     allow_of,
     allowed,
@@ -24,6 +23,7 @@ from machines.operations import (
 )
 from rosetta.clients import raw
 from rosetta.clients.http import Account, Api, expect, expect_header, expect_problem, violation
+from rosetta.clients.message import Response
 from rosetta.contract.terms import METHODS
 from rosetta.targets.server import Target
 
@@ -159,7 +159,7 @@ def test_a_method_that_a_path_lacks_is_405_with_allow(
 
 @pytest.mark.rule("ids")
 def test_me_is_a_route_of_its_own(api: Api) -> None:
-    own = api.sign_up()
+    own = api.account()
     assert allow_of(expect(api.options("/users/me"), 204)) == {"GET", "HEAD", "OPTIONS"}
     for method, body in (("PUT", {"email": own.email, "name": "A"}), ("PATCH", {"name": "A"})):
         refused = api.request(method, "/users/me", token=own, json=body)
@@ -221,7 +221,7 @@ def test_options_does_not_look_whether_the_resource_exists(api: Api, template: s
     expect_options(response, template)
 
 
-def expect_options(response: httpx.Response, template: str) -> None:
+def expect_options(response: Response, template: str) -> None:
     __tracebackhide__ = True
     expect(response, 204)
     expect_allow(response, template)
@@ -231,7 +231,7 @@ def expect_options(response: httpx.Response, template: str) -> None:
     assert response.content == b""
 
 
-def expect_allow(response: httpx.Response, template: str) -> None:
+def expect_allow(response: Response, template: str) -> None:
     __tracebackhide__ = True
     if allow_of(response) != allowed(template):
         got = response.headers.get("Allow")
@@ -241,32 +241,32 @@ def expect_allow(response: httpx.Response, template: str) -> None:
 # -- head
 
 
-def faults_of(operation: str) -> Iterator[Faults]:
-    """Yield no fault, and each one that GET can be answered for."""
+def flaws_of(operation: str) -> Iterator[Flaws]:
+    """Yield no flaw, and each one that GET can be answered for."""
     yield {}
     for check in checks(operation):
         if check not in {"method", "upgrade", "connection-cap"}:
             yield from ({check: way} for way in WAYS.get(check, ("",)))
 
 
-def named(faults: Faults) -> str:
-    return " ".join(part for fault in faults.items() for part in fault).strip() or "success"
+def named(flaws: Flaws) -> str:
+    return " ".join(part for flaw in flaws.items() for part in flaw).strip() or "success"
 
 
 @pytest.mark.rule("head")
 @pytest.mark.parametrize(
-    ("operation", "faults"),
+    ("operation", "flaws"),
     [
-        pytest.param(name, faults, id=f"{name}: {named(faults)}")
+        pytest.param(name, flaws, id=f"{name}: {named(flaws)}")
         for name in HEADED
         if name in SPEC.operations
-        for faults in faults_of(name)
+        for flaws in flaws_of(name)
     ],
 )
 def test_head_answers_as_get_without_the_body(
-    server: Target, scene: Scene, operation: str, faults: Faults
+    server: Target, scene: Scene, operation: str, flaws: Flaws
 ) -> None:
-    sent = call(operation, scene, faults)
+    sent = call(operation, scene, flaws)
 
     expect_alike(server, sent.path, sent.fields)
 
@@ -323,7 +323,7 @@ def expect_alike(server: Target, path: str, fields: Mapping[str, str]) -> int:
     return head.status
 
 
-def compared(response: raw.RawResponse) -> list[tuple[str, str]]:
+def compared(response: Response) -> list[tuple[str, str]]:
     """Return the fields that HEAD and GET must have in common, a list's order aside."""
     return sorted(
         (name.lower(), value) for name, value in response.fields if name.lower() not in NOT_GETS

@@ -19,7 +19,12 @@ from machines.sockets import (
     shake,
 )
 from rosetta.clients import raw
+from rosetta.clients.expectations import (
+    expect_message,
+    expect_no_event,
+)
 from rosetta.clients.http import Account, Api, expect, violation
+from rosetta.clients.message import Response
 from rosetta.clients.websocket import Feed, HandshakeRefused, Socket
 from rosetta.targets.server import Target
 
@@ -30,7 +35,7 @@ PROTOCOL = "Sec-WebSocket-Protocol"
 
 @pytest.fixture(scope="module")
 def ada(api: Api) -> Account:
-    return api.sign_up()
+    return api.account()
 
 
 def credentials(
@@ -115,7 +120,7 @@ def test_a_token_is_held_to_the_same_rules_in_both_places(
     server: Target, api: Api, ada: Account, secret_key: str, place: str, what: str
 ) -> None:
     if what == "deleted user":
-        gone = api.sign_up()
+        gone = api.account()
         expect(api.delete(gone.path, token=gone), 204)
         token = gone.token
     else:
@@ -242,7 +247,7 @@ def test_options_tells_the_methods_without_a_token(server: Target, path: str) ->
     expect_allow(response)
 
 
-def expect_allow(response: raw.RawResponse) -> None:
+def expect_allow(response: Response) -> None:
     got = {method.strip() for method in (response.get("Allow") or "").split(",")}
     if got != {"GET", "HEAD", "OPTIONS"}:
         raise violation(response, "Allow: GET, HEAD, OPTIONS", response.get("Allow"))
@@ -308,7 +313,8 @@ def test_a_refused_handshake_carries_the_ordinary_headers(server: Target) -> Non
 def test_a_socket_opened_with_a_subprotocol_works(server: Target, ada: Account) -> None:
     with Feed(server, protocols=["bearer", ada.token]) as feed:
         assert feed.protocol == "bearer"
-        assert feed.settled() == []
+        expect_no_event(feed)
     with Socket(server, protocols=["bearer"]) as echo:
         echo.send("hello")
-        assert (echo.protocol, echo.receive()) == ("bearer", "hello")
+        expect_message(echo, "hello")
+        assert echo.protocol == "bearer"

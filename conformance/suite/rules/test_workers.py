@@ -14,6 +14,12 @@ import pytest
 import redis
 
 from machines.sockets import Message, ids_of, without_gap, write_events_past_the_server
+from rosetta.clients.expectations import (
+    data_of,
+    expect_close,
+    expect_events,
+    expect_no_event,
+)
 from rosetta.clients.http import Account, Api, Item, expect
 from rosetta.clients.raw import RawConnection
 from rosetta.clients.websocket import Feed
@@ -67,7 +73,7 @@ class Everywhere:
         assert len(self.feeds) == len(self.connections) == workers, "not every worker was reached"
         assert None not in self.feeds
         for feed in self.feeds.values():
-            assert feed.settled() == []
+            expect_no_event(feed)
 
 
 @contextmanager
@@ -96,7 +102,7 @@ def main(server: Target) -> Server:
 
 @pytest.fixture(scope="module")
 def ada(api: Api) -> Account:
-    return api.sign_up()
+    return api.account()
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +121,7 @@ def test_what_any_worker_commits_reaches_the_sockets_of_all_within_a_second(
             for connection in reached.connections.values():
                 answer = rename_through(connection, ada, lamp, name)
                 for feed in reached.feeds.values():
-                    assert feed.next(timeout=1)["data"] == answer
+                    expect_events(feed, [answer], data_of, timeout=1)
 
 
 @pytest.mark.controlled
@@ -178,7 +184,7 @@ def test_a_wake_up_is_a_hint_whatever_it_holds(
                 assert feed.next(timeout=1)["id"] == event_id
         channel.publish("events", b"nothing has happened")
         for feed in reached.feeds.values():
-            assert feed.settled() == []
+            expect_no_event(feed)
 
 
 @pytest.mark.requires("workers")
@@ -189,7 +195,7 @@ def test_lost_wake_ups_delay_what_other_workers_commit_and_lose_nothing(
     nowhere = {"REDIS_URL": "redis://127.0.0.1:1/0"}
     server = launch(workers=fleet.workers, environment=nowhere)
     api = client(server)
-    owner = api.sign_up()
+    owner = api.account()
     item = api.create_item(owner)
     with everywhere(server, owner, fleet) as reached:
         answers = [
@@ -197,7 +203,7 @@ def test_lost_wake_ups_delay_what_other_workers_commit_and_lose_nothing(
             for number, connection in enumerate(reached.connections.values())
         ]
         for feed in reached.feeds.values():
-            assert [event["data"] for event in feed.take(len(answers), LATEST)] == answers
+            expect_events(feed, answers, data_of, timeout=LATEST)
 
 
 @pytest.mark.requires("workers")
@@ -207,7 +213,7 @@ def test_when_a_worker_is_killed_its_clients_resume_at_others_without_loss(
 ) -> None:
     server = launch(workers=fleet.workers)
     api = client(server)
-    owner = api.sign_up()
+    owner = api.account()
     item = api.create_item(owner)
     with everywhere(server, owner, fleet) as reached:
         (victim, orphan), (_, witness) = list(reached.feeds.items())[:2]
@@ -217,7 +223,7 @@ def test_when_a_worker_is_killed_its_clients_resume_at_others_without_loss(
         seen = [orphan.next()]
         os.kill(victim, signal.SIGKILL)
         answers += [rename_through(survivor, owner, item, f"after {n}") for n in range(5)]
-        assert orphan.close_code() == 1006
+        expect_close(orphan, 1006)
         assert [event["data"] for event in witness.take(6)] == answers
     with Feed(server, token=owner.token, after=seen[-1]["id"]) as feed:
         seen += feed.take(5)
