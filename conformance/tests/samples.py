@@ -47,12 +47,14 @@ def run(name: str = "tiny", run_id: str = "this") -> RunResult:
 def replay(*names: str) -> dict[str, Json]:
     """Return a replay over these implementations in which all agree."""
     pace = {"seconds": 1, "client_seconds": 0.5, "requests_per_second": 9}
-    one = {"versions": {"python": "3.11"}, "lock": LOCK, **pace}
+    one = {"versions": {"python": "3.11"}, "lock": LOCK, "inputs": LOCK, **pace}
     return {
         "kind": "replay",
         **MADE,
         "database": "sqlite",
         "partial": "",
+        "full": False,
+        "judged": {"answers": 24, "failures": []},
         "corpus": {
             "http": {"requests": 9, "messages": 0, "sha256": LOCK},
             "feed": {"requests": 1, "messages": 4, "sha256": LOCK},
@@ -66,6 +68,20 @@ def replay(*names: str) -> dict[str, Json]:
         "differences": [],
         "problems": [],
         "verdict": "identical",
+    }
+
+
+def judgement(name: str) -> dict[str, Json]:
+    """Return an answer of an implementation that is not what the contract says."""
+    return {
+        "implementation": name,
+        "part": "http",
+        "number": 3,
+        "operation": "update_item",
+        "rule": "etag",
+        "wrong": "without the fields etag",
+        "request": "PATCH /items/<item 1>",
+        "answer": "200",
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from email.message import Message
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,21 +16,23 @@ from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
 
 from machines.by_hand import some
+from rosetta.clients import message
 from rosetta.clients.http import PASSWORD, Api, sign_token
-from rosetta.clients.raw import RawResponse, build
+from rosetta.clients.raw import build
 from rosetta.clients.websocket import Feed, RawWebSocket, Silence, Socket
 from rosetta.contract.blame import rules_held
 from rosetta.contract.model import Answer, Request
 from rosetta.controls.corpus_trial import first_difference
-from rosetta.identity import corpus
+from rosetta.identity import corpus, player
 from rosetta.identity.compare import Difference, Group, agreeing, differences, grouped
 from rosetta.identity.corpus import CorpusError, Frame, Line, Recording, Symbol
+from rosetta.identity.judge import judge
 from rosetta.identity.minimise import changing, minimised
 from rosetta.identity.normalise import Normal
 from rosetta.identity.player import Player
 from rosetta.identity.record import PARTS, RecordError, check, record
 from rosetta.identity.relay import Relay, choose, tell
-from rosetta.identity.replay import Replayed, Report, compare, describe, pace, steps
+from rosetta.identity.replay import Played, Replayed, Report, compare, describe, pace, steps
 from rosetta.identity.tap import Scribe, implementation_defined
 from rosetta.results.run import now, provenance
 from rosetta.targets.manifest import ManifestError
@@ -172,7 +174,8 @@ def test_a_token_is_named_wherever_it_stands(sent: str, kept: str) -> None:
     scribe = Scribe("tokens", KEY)
     for path, made in [("/users", {"id": 7}), ("/tokens", {"access_token": issued})]:
         content = json.dumps(made).encode()
-        answer = RawResponse(201, "Created", (), content, b"", Target("http://127.0.0.1:1"))
+        request = message.Request(b"", Target("http://127.0.0.1:1"))
+        answer = message.Response(201, "Created", (), content, request)
         scribe.exchange(build("POST", path), answer, 0)
     head = build("GET", "/users/me", [("Authorization", sent.format(signed, issued))])
     assert f"{kept.format(signed)}\r\n" in corpus.shown(scribe.pieces(head))
@@ -387,6 +390,10 @@ def test_of_a_long_script_the_end_is_shown() -> None:
     assert told[-1] == "25. GET /24"
 
 
+def answered(name: str, *answers: Any) -> Replayed:  # noqa: ANN401
+    return Replayed(name, [Played("a", list(answers), seconds=1.0)])
+
+
 @pytest.mark.parametrize(
     ("answers", "green"),
     [
@@ -399,14 +406,14 @@ def test_of_a_long_script_the_end_is_shown() -> None:
 )
 def test_a_replay_without_answers_is_red(answers: list[Any], green: bool) -> None:
     recording = Recording("a", [Line((b"GET / HTTP/1.1\r\n\r\n",))])
-    replayed = [Replayed(str(n), {"a": [given]}, 1.0) for n, given in enumerate(answers)]
+    replayed = [answered(str(n), given) for n, given in enumerate(answers)]
     assert Report([recording], replayed, []).green is green
 
 
 def test_a_report_says_who_agrees_with_whom() -> None:
     lines = [Line((f"GET /{n} HTTP/1.1\r\n\r\n".encode(),)) for n in range(3)]
-    replayed = [Replayed(name, {"a": [{"status": 200}] * 3}, 1.0) for name in "xyz"]
-    replayed[1].answers["a"] = [{"status": 200}, {"status": 404}, {"status": 200}]
+    replayed = [answered(name, *[{"status": 200}] * 3) for name in "xyz"]
+    replayed[1] = answered("y", {"status": 200}, {"status": 404}, {"status": 200})
     report = Report([Recording("a", lines)], replayed, compare([Recording("a", lines)], replayed))
     assert report.partitions == [((("x", "y", "z"),), 2), ((("x", "z"), ("y",)), 1)]
     (told,) = [describe(report, place) for place in range(len(report.found))]
@@ -415,18 +422,122 @@ def test_a_report_says_who_agrees_with_whom() -> None:
 
 def test_a_server_that_does_not_start_is_told_and_not_compared() -> None:
     recordings = [Recording("a", [Line((b"GET / HTTP/1.1\r\n\r\n",))])]
-    good = [Replayed(name, {"a": [{"status": 200}]}, 1.0) for name in "xy"]
+    good = [answered(name, {"status": 200}) for name in "xy"]
     replayed = [*good, Replayed("z", problem="no start")]
     report = Report(recordings, replayed, compare(recordings, replayed))
     assert (report.found, report.problems) == ([], ["z: no start"])
     assert pace(replayed[2], 1) == "z: no start"
 
 
+def test_a_wrong_answer_that_all_give_alike_is_red() -> None:
+    recording = Recording("a", [Line((b"GET / HTTP/1.1\r\n\r\n",))])
+    replayed = [answered(name, {"status": 200}) for name in "xy"]
+    for each in replayed:
+        each.parts[0].judged, each.parts[0].wrong = 1, [{"rule": "etag"}]
+    report = Report([recording], replayed, [])
+    assert report.judged == {
+        "answers": 2,
+        "failures": [{"implementation": name, "rule": "etag"} for name in "xy"],
+    }
+    assert not report.green
+
+
+# -- answers held to the contract
+
+
+ASKED = b"GET /items/1 HTTP/1.1\r\nHost: h\r\n\r\n"
+ITEM = {
+    "id": 1,
+    "owner_id": 2,
+    "name": "Lamp",
+    "description": None,
+    "price_cents": 3,
+    "tags": [],
+    "status": "draft",
+    "created_at": "2026-11-21T06:44:00.123456Z",
+    "updated_at": "2026-11-21T06:44:00.123456Z",
+}
+FIELDS = {
+    "Content-Type": "application/json",
+    "ETag": '"1"',
+    "X-Content-Type-Options": "nosniff",
+    "X-Request-ID": "a",
+}
+PROBLEM = {"type": "/problems/not-found", "title": "Not found", "status": 404}
+
+
+def judged(
+    status: int,
+    body: Any,  # noqa: ANN401
+    fields: Mapping[str, str | None],
+    asked: bytes = ASKED,
+) -> list[tuple[str, str]]:
+    """Return what is wrong with a response: the rule and the words."""
+    given = tuple(
+        (name, value) for name, value in {**FIELDS, **fields}.items() if value is not None
+    )
+    content = b"" if body is None else json.dumps(body).encode()
+    sent = message.Request(asked, Target("http://127.0.0.1:1"))
+    response = message.Response(status, "", given, content, sent)
+    count, wrong = judge([Line((asked,))], [player.Answer(response)])
+    assert count == 1
+    return [(each.rule, each.wrong) for each in wrong]
+
+
+def test_a_right_answer_passes() -> None:
+    assert judged(200, ITEM, {}) == []
+    assert judged(200, None, {}, ASKED.replace(b"GET", b"HEAD")) == []
+    media = {"Content-Type": "application/problem+json", "ETag": None}
+    assert judged(404, PROBLEM, media) == []
+    assert judged(404, PROBLEM, media, ASKED.replace(b"items/1", b"nothing")) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "fields", "rule", "words"),
+    [
+        (418, ITEM, {}, "success", "status 418 is not documented for get_item"),
+        (200, ITEM | {"id": "1"}, {}, "success", "the body: "),
+        (200, ITEM | {"colour": 1}, {}, "success", "the body: "),
+        (200, ITEM, {"ETag": None}, "headers-closed", "without the fields etag"),
+        (200, ITEM, {"X-Request-ID": None}, "headers-closed", "without the fields x-request-id"),
+        (200, ITEM, {"Set-Cookie": "a=b"}, "headers-closed", "with the fields set-cookie"),
+        (200, ITEM, {"Content-Type": "text/html"}, "media-type", "Content-Type is text/html"),
+        (304, ITEM, {"Content-Type": None}, "media-type", "a body where there is none"),
+        (404, PROBLEM, {"ETag": None}, "media-type", "Content-Type is application/json"),
+    ],
+)
+def test_a_wrong_answer_is_named_with_its_rule(
+    status: int,
+    body: Any,  # noqa: ANN401
+    fields: Mapping[str, str | None],
+    rule: str,
+    words: str,
+) -> None:
+    found = judged(status, body, fields)
+    assert [each for each in found if each[0] == rule and each[1].startswith(words)]
+
+
+def test_a_problem_that_no_table_has_is_wrong_on_any_path() -> None:
+    media = {"Content-Type": "application/problem+json", "ETag": None}
+    nowhere = ASKED.replace(b"items/1", b"nothing")
+    [(rule, words)] = judged(404, PROBLEM | {"title": "Nope"}, media, nowhere)
+    assert rule == "problem"
+    assert words.startswith("no problem of status 404")
+
+
+def test_a_body_that_is_no_json_is_wrong() -> None:
+    sent = message.Request(ASKED, Target("http://127.0.0.1:1"))
+    response = message.Response(200, "", tuple(FIELDS.items()), b"<html>", sent)
+    _, [wrong] = judge([Line((ASKED,))], [player.Answer(response)])
+    assert (wrong.rule, wrong.number, wrong.operation) == ("media-type", 1, "get_item")
+    assert "<html>" in wrong.answer
+
+
 def test_a_replay_that_lacks_a_line_or_a_server_is_red() -> None:
     recording = Recording("a", [Line((b"GET / HTTP/1.1\r\n\r\n",))])
-    good = [Replayed(name, {"a": [{"status": 200}]}, 1.0) for name in "xy"]
+    good = [answered(name, {"status": 200}) for name in "xy"]
     assert Report([recording], good, []).green
-    assert not Report([recording], [*good, Replayed("z", {"a": []}, 1.0)], []).green
+    assert not Report([recording], [*good, answered("z")], []).green
     assert not Report([recording], [*good, Replayed("z", problem="no start")], []).green
     assert not Report([], good, []).green
 

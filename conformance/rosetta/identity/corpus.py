@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from rosetta.contract.routes import operation_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "corpus"
 INDEX = "index.json"
+DISTILLED = "distilled.json"
 CLOSE = 8  # the opcode, RFC 6455, section 5.2
 TEXT = 1
 
@@ -102,10 +103,22 @@ class Line:
 
 @dataclass
 class Recording:
-    """The lines of one part of the corpus, sent to a server of its own with a new database."""
+    """The lines of one part of the corpus, sent to a server of its own with a new database.
+
+    ``numbers`` are those of the lines in the whole part; without them the recording is whole.
+    """
 
     name: str
     lines: list[Line] = field(default_factory=list)
+    numbers: Sequence[int] = ()
+
+    def only(self, numbers: Sequence[int]) -> Recording:
+        """Return a recording with only the lines of these numbers, which count from 1."""
+        return Recording(self.name, [self.lines[number - 1] for number in numbers], numbers)
+
+    def number(self, place: int) -> int:
+        """Return the number, in the whole part, of the line at this place, which counts from 0."""
+        return self.numbers[place] if self.numbers else place + 1
 
     @property
     def requests(self) -> int:
@@ -180,8 +193,11 @@ def dump(lines: Iterable[Line]) -> bytes:
     return gzip.compress(text.encode("ascii"), mtime=0)
 
 
-def read(folder: Path = FOLDER) -> list[Recording]:
-    """Return every recording; raise CorpusError if one is not what the index says."""
+def read(folder: Path = FOLDER, *, distilled: bool = False) -> list[Recording]:
+    """Return every recording; raise CorpusError if one is not what the index says.
+
+    A ``distilled`` corpus has only the lines that are named in distilled.json.
+    """
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         recordings = [_read(folder, name, entry) for name, entry in index.items()]
@@ -189,7 +205,53 @@ def read(folder: Path = FOLDER) -> list[Recording]:
         raise CorpusError(f"the corpus in {folder.name}/ cannot be read: {error}") from error
     if not sum(recording.requests for recording in recordings):
         raise CorpusError(f"the corpus in {folder.name}/ holds no request")
-    return recordings
+    return _only_distilled(folder, index, recordings) if distilled else recordings
+
+
+def _only_distilled(
+    folder: Path, index: Mapping[str, Any], recordings: Iterable[Recording]
+) -> list[Recording]:
+    try:
+        parts = json.loads((folder / DISTILLED).read_text(encoding="utf-8"))["parts"]
+        made_from = {name: part["sha256"] for name, part in parts.items()}
+        if made_from != {name: entry["sha256"] for name, entry in index.items()}:
+            raise CorpusError(f"{DISTILLED} was distilled from another corpus: run `nox -s distil`")
+        return [each.only(_numbers(parts[each.name]["lines"])) for each in recordings]
+    except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
+        raise CorpusError(f"{folder.name}/{DISTILLED} cannot be read: {error}") from error
+
+
+def write_distilled(
+    kept: Mapping[str, Sequence[int]], about: Mapping[str, Any], folder: Path = FOLDER
+) -> None:
+    """Write which lines are kept of each part, as ranges of numbers that count from 1.
+
+    ``about`` are other members of the file.
+    """
+    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    parts = {
+        name: {"sha256": entry["sha256"], "lines": _ranges(kept[name])}
+        for name, entry in index.items()
+    }
+    text = json.dumps({"parts": parts, **about}, indent=1, sort_keys=True)
+    (folder / DISTILLED).write_text(f"{text}\n", encoding="utf-8")
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Return rising numbers as text: `1-3 7 9-10`."""
+    starts = [n for place, n in enumerate(numbers) if not place or numbers[place - 1] != n - 1]
+    ends = [n for n, after in zip(numbers, [*numbers[1:], 0], strict=True) if after != n + 1]
+    pairs = zip(starts, ends, strict=True)
+    return " ".join(str(one) if one == last else f"{one}-{last}" for one, last in pairs)
+
+
+def _numbers(text: str) -> list[int]:
+    """Return the numbers of ``_ranges``."""
+    bounds = [(first, last or first) for first, _, last in (t.partition("-") for t in text.split())]
+    found = [number for first, last in bounds for number in range(int(first), int(last) + 1)]
+    if not found or found[0] < 1:
+        raise ValueError(f"{text!r} names no line")
+    return found
 
 
 def read_file(path: Path) -> Recording:

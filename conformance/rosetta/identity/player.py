@@ -14,7 +14,8 @@ from websockets.frames import Opcode
 from websockets.protocol import CLIENT, Protocol
 
 from rosetta.clients.http import sign_token
-from rosetta.clients.raw import RawConnection, RawError, RawResponse
+from rosetta.clients.message import Response
+from rosetta.clients.raw import RawConnection, RawError, prefixed
 from rosetta.identity.corpus import CLOSE, Line, Symbol, fill
 from rosetta.targets.server import Target
 
@@ -33,7 +34,7 @@ class Answer:
     ``messages`` (opcode and payload) and, at its end, ``closed``: the code of the server's Close.
     """
 
-    response: RawResponse | None = None
+    response: Response | None = None
     trouble: str = ""
     messages: tuple[tuple[int, bytes], ...] = ()
     closed: int | None = None
@@ -132,7 +133,7 @@ class Player:
     # -- requests
 
     def _ask(self, line: Line) -> Answer:
-        request = fill(line.request, self._value)
+        request = prefixed(fill(line.request, self._value), self.target)
         connection = RawConnection(self.target, TIMEOUT) if line.socket else self._connected()
         try:
             response = exchange(connection, request, line.method)
@@ -149,7 +150,7 @@ class Player:
 
     def _value(self, symbol: Symbol) -> bytes:
         if symbol.kind == "host":
-            return f"{self.target.host}:{self.target.port}".encode()
+            return self.target.netloc.encode()
         if symbol.kind == "signed":
             return self._token(symbol.number).encode()
         value = self._values.get(symbol)
@@ -162,7 +163,7 @@ class Player:
             self._signed[user] = sign_token(int(id_), self._secret_key)
         return self._signed[user]
 
-    def _bind(self, line: Line, response: RawResponse) -> str | None:
+    def _bind(self, line: Line, response: Response) -> str | None:
         """Bind the line's symbol, if it has one and the response the value."""
         if line.binds is None or response.status != CREATED:
             return None
@@ -222,14 +223,14 @@ class Player:
         return Answer(messages=heard.take(last), closed=code, trouble=trouble)
 
 
-def exchange(connection: RawConnection, request: bytes, method: str) -> RawResponse:
+def exchange(connection: RawConnection, request: bytes, method: str) -> Response:
     """Send a request's bytes and return the response, also of a server that did not read all."""
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         connection.send(request)
     return connection.read(method)
 
 
-def ends_connection(request: bytes, response: RawResponse) -> bool:
+def ends_connection(request: bytes, response: Response) -> bool:
     """Tell whether nothing more can be asked on the connection of an exchange."""
     asked = b"\r\nconnection: close" in request.partition(b"\r\n\r\n")[0].lower()
     said = "close" in " ".join(response.all("Connection")).lower()

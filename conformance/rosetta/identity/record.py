@@ -1,7 +1,5 @@
 """Write the corpus: every exchange of the generators of layers 1 and 3, and of the part by hand.
 
-python -m rosetta.identity.record NAME
-
 The seeds are fixed and nothing that a server makes stands in the corpus, so at one commit every
 conforming implementation gives the same requests and frames, in the same order. Chance is only
 where the end of a socket stands among the lines of others, and what it had heard by then.
@@ -19,7 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from machines.by_hand import write_all
-from machines.engine import EVERYTHING, Choice, run
+from machines.engine import EVERYTHING, Choice
+from machines.engine import run as run_engine
 from machines.feed_machine import FeedMachine
 from machines.http_machine import HttpMachine
 from machines.machine import run_machine
@@ -62,7 +61,7 @@ class RecordError(Exception):
 def contract(_: Target, api: Api) -> None:
     """Let the engine of layer 1 run as chosen for each seed; raise RecordError for its findings."""
     for number, (seed, choice) in enumerate(CONTRACT):
-        outcome = run(api, seed, choice, salt=f"s{number}")
+        outcome = run_engine(api, seed, choice, salt=f"s{number}")
         if outcome.findings or outcome.problems:
             raise RecordError("\n".join([*map(str, outcome.findings), *outcome.problems]))
 
@@ -149,13 +148,10 @@ def check(recordings: Sequence[Recording]) -> None:
             raise RecordError(f"{found[name]} {name} are too few: {least} are needed")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def run(options: argparse.Namespace) -> int:
     """Write conformance/corpus/ and return 0; return 1 if there is nothing good to write."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    parser = argparse.ArgumentParser(prog="rosetta.identity.record")
-    parser.add_argument("name", help="the implementation to record, a folder under impl/")
-    parser.add_argument("--corpus", type=Path, default=corpus.FOLDER)
-    options = parser.parse_args(arguments)
+    folder = options.corpus or corpus.FOLDER
     begin = time.monotonic()
     try:
         with TemporaryDirectory(prefix="rosetta-record-") as logs:
@@ -164,11 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ManifestError, VenvError, ServerError, RecordError, AssertionError) as error:
         print(f"RED: nothing recorded: {error}", file=sys.stderr)
         return 1
-    corpus.write(recordings, options.corpus)
-    size = sum(path.stat().st_size for path in options.corpus.iterdir())
+    corpus.write(recordings, folder)
+    size = sum(path.stat().st_size for path in folder.iterdir())
     print(f"{size / 1000:.0f} kB in {time.monotonic() - begin:.0f} s")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

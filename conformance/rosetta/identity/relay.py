@@ -1,7 +1,5 @@
 """All implementations on one database: the models of layer 3 go from one to the next.
 
-python -m rosetta.identity.relay [NAME …] [--migrated-by NAME]
-
 One PostgreSQL database, one Redis, one SECRET_KEY. Each request of the models goes to the next
 implementation, each feed is opened at the next; so tokens, passwords, versions, pages and events
 of one are taken up by another, and whatever differs from the model is red.
@@ -18,8 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-import httpx
 import psycopg
 import redis
 
@@ -28,13 +26,14 @@ from machines.http_machine import HttpMachine
 from machines.machine import run_machine
 from machines.world import World
 from rosetta.clients.http import Account, Api, expect
+from rosetta.clients.message import Response
 from rosetta.clients.websocket import Feed, HandshakeRefused, Silence
 from rosetta.results import documents
 from rosetta.results.reasons import closing
 from rosetta.results.run import now, provenance, tested
 from rosetta.targets import databases
 from rosetta.targets.fleet import Fleet, start_together
-from rosetta.targets.manifest import ROOT, Implementation, ManifestError, find, select
+from rosetta.targets.manifest import Implementation, ManifestError, find, select
 from rosetta.targets.server import Server, ServerError, Target
 from rosetta.targets.venvs import VenvError, environment_of
 
@@ -63,7 +62,7 @@ class Relay(Api):
     def target(self, _: Target) -> None:
         """Take no notice: a relay has many."""
 
-    def request(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401
+    def request(self, method: str, path: str, **options: Any) -> Response:  # noqa: ANN401
         """Send one request to the next server."""
         self.count += 1
         return next(self._next).request(method, path, **options)
@@ -151,15 +150,10 @@ def _pass_round(apis: Sequence[Api], account: Account, writer: Api) -> int:
     return 1 + 3 * len(apis)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def run(options: argparse.Namespace) -> int:
     """Return 0 only if nothing differed from the model."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    parser = argparse.ArgumentParser(prog="rosetta.identity.relay", description="Relay the models.")
-    parser.add_argument("names", nargs="*", help="implementations; default: all")
-    parser.add_argument("--migrated-by", metavar="NAME", help="default: the first")
-    parser.add_argument("--results", type=Path, default=ROOT / "results")
-    parser.add_argument("--run-id", default="", help="ties the results of one nox run together")
-    options, started = parser.parse_args(arguments), now()
+    started = now()
     (options.results / "relay.json").unlink(missing_ok=True)  # that of an older run
     result: dict[str, Any] = {"implementations": {}, "migrated_by": "", "requests": 0}
     result |= {"problem": "", "seeds": list(SEEDS)}
@@ -173,12 +167,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             names = {server.base_url: name for name, server in servers.items()}
             try:
                 result["requests"] = hand_over(servers) + models(servers)
-            except (AssertionError, HandshakeRefused, Silence, httpx.HTTPError) as error:
+            except (AssertionError, HandshakeRefused, Silence, OSError) as error:
                 result["problem"] = named(str(error) or repr(error), names)
     except (ManifestError, VenvError, ServerError, psycopg.Error, redis.RedisError) as error:
         result["problem"] = str(error)
     result["seconds"] = round(time.monotonic() - begin, 1)
-    return tell(provenance("relay", options.run_id, started) | result, options.results)
+    return tell(provenance("relay", uuid4().hex, started) | result, options.results)
 
 
 def choose(
@@ -208,7 +202,3 @@ def tell(result: dict[str, Any], directory: Path) -> int:
     green, line = closing(documents.read(path))
     print(line, file=sys.stdout if green else sys.stderr)
     return 0 if green else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

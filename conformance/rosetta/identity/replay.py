@@ -1,7 +1,4 @@
-"""Layer 4: send the corpus to every implementation and compare each answer with every other's.
-
-python -m rosetta.identity.replay [NAME …] [--database KIND] [--file FILE] [--run-id ID]
-"""
+"""Layer 4: send the corpus to every implementation and compare each answer with every other's."""
 
 from __future__ import annotations
 
@@ -19,44 +16,80 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from rosetta.contract.blame import rules_held
 from rosetta.identity import corpus
 from rosetta.identity.compare import Difference, agreeing, differences, in_words, operations_of
 from rosetta.identity.corpus import CorpusError, Line, Recording
+from rosetta.identity.judge import judge
 from rosetta.identity.minimise import minimised
 from rosetta.identity.normalise import OPEN, Normal
 from rosetta.identity.player import Player
 from rosetta.results import documents
-from rosetta.results.reasons import closing
+from rosetta.results.reasons import closing, replay_name
 from rosetta.results.run import now, provenance, tested
 from rosetta.targets import databases
 from rosetta.targets.fleet import SECRET_KEY, Fleet
-from rosetta.targets.manifest import ROOT, Implementation, ManifestError, select
+from rosetta.targets.manifest import Implementation, ManifestError, select
 from rosetta.targets.server import ServerError
 from rosetta.targets.venvs import VenvError, environment_of
 
 Json = Any
-AT_ONCE = 3  # servers: on two cores one or another always waits
 SHOWN = 20  # differences, and steps of a script
 MINIMISED = 5  # differences for which a script is sought
 TRIES = 40  # for each
 SECONDS = 20.0  # for each
 SERVER_ERROR = 500
+MOST_WRONG = 100  # wrong answers that are kept
+
+
+@dataclass
+class Played:
+    """What one implementation answered to one part of the corpus, in a form to keep and to send.
+
+    ``answers`` are normalised, ``judged`` is how many were held to the contract, ``wrong`` those
+    that are not what it says. ``seconds`` are those of sending and waiting, ``client_seconds`` the
+    client's own work in them.
+    """
+
+    part: str
+    answers: list[Json] = field(default_factory=list)
+    judged: int = 0
+    wrong: list[Json] = field(default_factory=list)
+    seconds: float = 0.0
+    client_seconds: float = 0.0
+    problem: str = ""
 
 
 @dataclass
 class Replayed:
-    """What one implementation answered, by part.
-
-    ``seconds`` are those of sending and waiting, ``client_seconds`` the client's own work in them.
-    """
+    """What one implementation answered to all parts, and the inputs of that."""
 
     name: str
-    answers: dict[str, list[Json]] = field(default_factory=dict)
-    seconds: float = 0.0
-    client_seconds: float = 0.0
+    parts: list[Played] = field(default_factory=list)
     problem: str = ""
+    inputs: str = ""
+
+    @property
+    def answers(self) -> dict[str, list[Json]]:
+        """The answers by part."""
+        return {played.part: played.answers for played in self.parts}
+
+    @property
+    def seconds(self) -> float:
+        """The seconds of sending and waiting."""
+        return sum(played.seconds for played in self.parts)
+
+    @property
+    def client_seconds(self) -> float:
+        """The seconds of the client's own work in them."""
+        return sum(played.client_seconds for played in self.parts)
+
+    def add(self, played: Played) -> None:
+        """Add what was answered to one part."""
+        self.parts.append(played)
+        self.problem = self.problem or played.problem
 
 
 @dataclass
@@ -102,10 +135,27 @@ class Report:
             told += broken(each, self.recordings) if not each.problem else []
         return told
 
+    def number(self, difference: Difference) -> int:
+        """Return the number that the line of a difference has in the whole corpus."""
+        recording = next(each for each in self.recordings if each.name == difference.part)
+        return recording.number(difference.number - 1)
+
+    @property
+    def judged(self) -> Json:
+        """How many answers were held to the contract, and those that are not what it says."""
+        wrong = [
+            {"implementation": each.name, **found}
+            for each in self.replayed
+            for played in each.parts
+            for found in played.wrong
+        ]
+        answers = sum(played.judged for each in self.replayed for played in each.parts)
+        return {"answers": answers, "failures": wrong[:MOST_WRONG]}
+
     @property
     def green(self) -> bool:
-        """Whether all is identical."""
-        return not self.found and not self.problems
+        """Whether all is identical, and right."""
+        return not self.found and not self.problems and not self.judged["failures"]
 
 
 def broken(replayed: Replayed, recordings: Sequence[Recording]) -> list[str]:
@@ -127,37 +177,58 @@ def broken(replayed: Replayed, recordings: Sequence[Recording]) -> list[str]:
 # -- sending
 
 
+def play(fleet: Fleet, recording: Recording) -> Played:
+    """Send a recording to a new server on a new database; keep answers, times and trouble."""
+    played = Played(recording.name)
+    try:
+        with fleet.server(recording.name) as server, Player(server, SECRET_KEY) as player:
+            begin, own = time.monotonic(), time.thread_time()
+            answers = player.play(recording.lines)
+            played.seconds = time.monotonic() - begin
+            played.client_seconds = time.thread_time() - own
+        played.answers = Normal().answers(recording.lines, answers)
+        played.judged, wrong = judge(recording.lines, answers)
+        played.wrong = [
+            asdict(each) | {"part": recording.name, "number": recording.number(each.number - 1)}
+            for each in wrong
+        ]
+    except (ServerError, OSError) as error:
+        played.problem = str(error)
+    return played
+
+
 def replay_all(
     implementations: Sequence[Implementation],
     recordings: Sequence[Recording],
     kind: databases.Kind,
     logs: Path,
-) -> Report:
-    """Send each recording to a new server of each implementation, and compare.
+    jobs: int,
+) -> list[Replayed]:
+    """Send each recording to a new server of each implementation.
 
     Those that take longest begin, so that no core is left without work at the end.
     """
     replayed = [Replayed(implementation.name) for implementation in implementations]
-    with ExitStack() as stack, ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+    with ExitStack() as stack, ThreadPoolExecutor(max_workers=jobs) as pool:
         fleets = [
             fleet_of(implementation, kind, logs, stack, result)
             for implementation, result in zip(implementations, replayed, strict=True)
         ]
         by_size = sorted(recordings, key=lambda recording: -recording.requests)
         playing = [
-            pool.submit(_play, fleet, recording, result)
+            (result, pool.submit(play, fleet, recording))
             for recording in by_size
             for fleet, result in zip(fleets, replayed, strict=True)
             if fleet
         ]
         try:
-            for played in playing:
-                played.result()
+            for result, played in playing:
+                result.add(played.result())
         except BaseException:  # an interrupt: without a server the others end, too
             pool.shutdown(wait=False, cancel_futures=True)
             stack.close()
             raise
-    return Report(list(recordings), replayed, compare(recordings, replayed))
+    return replayed
 
 
 def fleet_of(
@@ -175,19 +246,6 @@ def fleet_of(
         return None
     stack.callback(fleet.close)
     return fleet
-
-
-def _play(fleet: Fleet, recording: Recording, result: Replayed) -> None:
-    """Send a recording to a new server on a new database, and keep answers, times and trouble."""
-    try:
-        with fleet.server(recording.name) as server, Player(server, SECRET_KEY) as player:
-            begin, own = time.monotonic(), time.thread_time()
-            answers = player.play(recording.lines)
-            result.seconds += time.monotonic() - begin
-            result.client_seconds += time.thread_time() - own
-        result.answers[recording.name] = Normal().answers(recording.lines, answers)
-    except (ServerError, OSError) as error:
-        result.problem = str(error)
 
 
 def compare(recordings: Sequence[Recording], replayed: Sequence[Replayed]) -> list[Difference]:
@@ -247,11 +305,10 @@ def parting(fleets: Sequence[Fleet], until: float) -> Callable[[Sequence[Line]],
     """
 
     def last(fleet: Fleet, recording: Recording) -> str:
-        result = Replayed(fleet.implementation.name)
-        _play(fleet, recording, result)
-        if result.problem:
-            raise ServerError(result.problem)
-        return json.dumps(result.answers[recording.name][-1], sort_keys=True)
+        played = play(fleet, recording)
+        if played.problem:
+            raise ServerError(played.problem)
+        return json.dumps(played.answers[-1], sort_keys=True)
 
     def parts(script: Sequence[Line]) -> bool:
         if time.monotonic() > until:
@@ -268,8 +325,6 @@ def parting(fleets: Sequence[Fleet], until: float) -> Callable[[Sequence[Line]],
 
 def tell(report: Report) -> None:
     """Print what was found."""
-    for each in report.replayed:
-        print(pace(each, report.requests))
     first = first_of_each(report.found)
     for place in first[:SHOWN]:
         print("\n".join(["", *describe(report, place)]))
@@ -297,7 +352,7 @@ def pace(replayed: Replayed, requests: int) -> str:
 def describe(report: Report, place: int) -> list[str]:
     """Return a difference in words: request, rules, who answers what, and how to see it again."""
     difference = report.found[place]
-    where = f"{difference.operation} ({difference.part}, line {difference.number})"
+    where = f"{difference.operation} ({difference.part}, line {report.number(difference)})"
     told = [f"{where}: rules {', '.join(difference.rules)}", f"  {difference.request}"]
     told += [f"  {difference.words}"]
     told += [f"  group: {', '.join(group.names)}" for group in difference.groups]
@@ -320,9 +375,10 @@ def steps(script: Sequence[Line]) -> list[str]:
 def as_json(
     report: Report, implementations: Mapping[str, Implementation], kind: databases.Kind
 ) -> Json:
-    """Return the report as a member of results/replay.json, without its provenance."""
+    """Return the report as its file has it, without its provenance."""
     return {
         "database": kind,
+        "judged": report.judged,
         "corpus": {recording.name: _size(recording) for recording in report.recordings},
         "not_compared": [{"what": what, "rule": rule} for what, rule in OPEN],
         "implementations": {
@@ -335,11 +391,12 @@ def as_json(
         "rules": of_rules(report),
         "differences": [
             asdict(found)
+            | {"number": report.number(found)}
             | {"script": [corpus.encode(line) for line in report.scripts.get(place, [])]}
             for place, found in enumerate(report.found)
         ],
         "problems": report.problems,
-        "verdict": "identical" if report.green else "different",
+        "verdict": "identical" if not report.found and not report.problems else "different",
     }
 
 
@@ -371,49 +428,60 @@ def _implementation_as_json(
         "seconds": round(replayed.seconds, 3),
         "client_seconds": round(replayed.client_seconds, 3),
         "requests_per_second": round(requests / replayed.seconds) if replayed.seconds else None,
+        "inputs": replayed.inputs,
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Return 0 only if every implementation answered every line alike."""
+@dataclass(frozen=True)
+class Plan:
+    """What is replayed: which corpus to whom, on which database, and where the result goes."""
+
+    implementations: Mapping[str, Implementation]
+    recordings: Sequence[Recording]
+    database: databases.Kind
+    results: Path
+    full: bool = True
+    partial: str = ""
+
+
+def conclude(plan: Plan, replayed: Sequence[Replayed], run_id: str, begin: str) -> Json:
+    """Compare what was answered, look for short scripts, write the document and return it."""
+    recordings = list(plan.recordings)
+    report = Report(recordings, list(replayed), compare(recordings, replayed))
+    head = provenance("replay", run_id, begin) | {"partial": plan.partial, "full": plan.full}
+    path = plan.results / f"{replay_name(plan.database)}.json"
+    documents.write(head | as_json(report, plan.implementations, plan.database), path)
+    if report.found:
+        print(f"{len(report.found)} lines differ; looking for short scripts", flush=True)
+        logs = plan.results / "replay.logs"
+        add_scripts(report, plan.implementations, plan.database, logs)
+        documents.write(head | as_json(report, plan.implementations, plan.database), path)
+        tell(report)
+    return documents.read(path)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Return 0 only if every implementation answered every line alike, and as the contract says."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    options, begin = _parser().parse_args(arguments), now()
-    path = options.results / "replay.json"
-    path.unlink(missing_ok=True)  # an older result is none of this run, whatever becomes of it
+    begin = now()
     try:
-        chosen = select(options.names)
-        recordings = [corpus.read_file(options.file)] if options.file else corpus.read()
+        chosen = select(options.names, options.root)
+        read = corpus.read_file(options.file) if options.file else None
+        recordings = [read] if read else corpus.read(distilled=not options.full)
     except (ManifestError, CorpusError) as error:
         print(f"RED: {error}", file=sys.stderr)
         return 1
     logs = options.results / "replay.logs"
     shutil.rmtree(logs, ignore_errors=True)
     print("not compared:", *(f"{what} ({rule})" for what, rule in OPEN), sep="\n  ", flush=True)
-    report = replay_all(list(chosen.values()), recordings, options.database, logs)
-    head = provenance("replay", options.run_id, begin)
-    head["partial"] = f"only {options.file}" if options.file else ""
-    documents.write(head | as_json(report, chosen, options.database), path)
-    if report.found:
-        print(f"{len(report.found)} lines differ; looking for short scripts", flush=True)
-        add_scripts(report, chosen, options.database, logs)
-        documents.write(head | as_json(report, chosen, options.database), path)
-    tell(report)
-    green, line = closing(documents.read(path))
+    partial = f"only {options.file}" if options.file else ""
+    plan = Plan(chosen, recordings, options.database, options.results, options.full, partial)
+    replayed = replay_all(
+        list(chosen.values()), recordings, options.database, logs, options.jobs + 1
+    )
+    document = conclude(plan, replayed, uuid4().hex, begin)
+    for each in replayed:
+        print(pace(each, sum(recording.requests for recording in recordings)))
+    green, line = closing(document)
     print(line)
     return 0 if green else 1
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="rosetta.identity.replay", description="Compare implementations."
-    )
-    parser.add_argument("names", nargs="*", help="implementations; default: all")
-    parser.add_argument("--database", choices=databases.KINDS, default="sqlite")
-    parser.add_argument("--file", type=Path, help="a recording in the place of the corpus")
-    parser.add_argument("--results", type=Path, default=ROOT / "results")
-    parser.add_argument("--run-id", default="", help="ties the results of one nox run together")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

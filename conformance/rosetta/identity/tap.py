@@ -25,7 +25,8 @@ from websockets.frames import Opcode
 from websockets.protocol import CLIENT, SERVER, Protocol
 
 from rosetta.clients.http import TOKEN_LIFE
-from rosetta.clients.raw import RawConnection, RawResponse
+from rosetta.clients.message import Response
+from rosetta.clients.raw import RawConnection
 from rosetta.contract.terms import METHODS
 from rosetta.identity.corpus import HOST, Frame, Line, Piece, Recording, Symbol, join
 from rosetta.targets.server import Target
@@ -66,7 +67,7 @@ class Scribe:
         self._symbols: dict[tuple[str, str], Symbol] = {}
         self._born: Counter[str] = Counter()
 
-    def exchange(self, request: bytes, response: RawResponse, number: int) -> None:
+    def exchange(self, request: bytes, response: Response, number: int) -> None:
         """Note a request; ``number`` is that of the socket which it opened, or 0."""
         if reason := implementation_defined(request):
             self.left_out[reason] += 1
@@ -117,7 +118,7 @@ class Scribe:
         plain = set(claims) == {"sub", "iat", "exp"} and claims["exp"] - claims["iat"] == TOKEN_LIFE
         return Symbol("signed", user.number) if user and plain else None
 
-    def _birth(self, request: bytes, response: RawResponse) -> Symbol | None:
+    def _birth(self, request: bytes, response: Response) -> Symbol | None:
         method, path = request.split(b" ")[:2]
         made = CREATES.get(path.partition(b"?")[0].decode("latin-1"))
         if method != b"POST" or made is None or response.status != 201:
@@ -270,7 +271,7 @@ class _Client(socketserver.BaseRequestHandler):
             _Socket(self.tap, number, path, self.request, self.upstream).run(self.buffer)
         return not opened and not _closes(response)
 
-    def _ask(self, request: bytes) -> RawResponse:
+    def _ask(self, request: bytes) -> Response:
         if self.upstream.stale:
             self.upstream.socket.close()
             self.upstream = self._connect()
@@ -279,7 +280,11 @@ class _Client(socketserver.BaseRequestHandler):
         return self.upstream.read(request.partition(b" ")[0].decode())
 
     def _read(self) -> bytes:
-        """Return the next request as it came; nothing at the end of the connection."""
+        """Return the next request as it came; nothing at the end of the connection.
+
+        RawConnection frames responses, and takes chunks apart; a recording keeps each byte of a
+        request, the sizes of its chunks and its trailer included. So requests are framed here.
+        """
         while b"\r\n\r\n" not in self.buffer:
             if not self._fill():
                 return b""
@@ -413,11 +418,11 @@ def _frames(parser: Protocol) -> list[WireFrame]:
     return [event for event in parser.events_received() if isinstance(event, WireFrame)]
 
 
-def _closes(response: RawResponse) -> bool:
+def _closes(response: Response) -> bool:
     return "close" in " ".join(response.all("Connection")).lower()
 
 
-def _bytes_of(response: RawResponse) -> bytes:
+def _bytes_of(response: Response) -> bytes:
     """Return the response for the client, its body with a length in the place of chunks."""
     fields = list(response.fields)
     if response.get("Transfer-Encoding"):
