@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from rosetta.results import documents
+from rosetta.targets.builds import fingerprint, version_of
 from rosetta.targets.manifest import ROOT, Implementation
 
 Json = Any
@@ -87,6 +88,8 @@ class RunResult:
     seconds: dict[str, float] = field(default_factory=dict)
     rules: dict[str, Outcome] = field(default_factory=dict)
     tests: list[TestResult] = field(default_factory=list)
+    live: list[str] = field(default_factory=lambda: list(LAYERS))  # the layers whose tests ran
+    inputs: str = ""  # the hash of what the result depends on
     environment: dict[str, str | int] = field(default_factory=lambda: environment())
 
     def finish(self, rule_ids: Iterable[str], collected: int, finished: str) -> None:
@@ -102,6 +105,11 @@ class RunResult:
     def write(self, directory: Path) -> Path:
         """Write the file ``<label>.json`` in one step and return its path."""
         return documents.write(self.document, directory / f"{self.label}.json")
+
+    @property
+    def configuration(self) -> dict[str, object]:
+        """What its inputs hold besides files."""
+        return {"database": self.database, "workers": self.workers, "seed": self.seed}
 
     @property
     def document(self) -> dict[str, Json]:
@@ -172,7 +180,13 @@ def provenance(kind: str, run_id: str, started: str) -> dict[str, Json]:
 
 
 def tested(implementation: Implementation, venv: Path | None) -> dict[str, Json]:
-    """Return what exactly was tested: the versions installed in ``venv``, the hash of the lock."""
+    """Return what exactly was tested: the versions installed in ``venv``, the hash of the lock.
+
+    Of a service in another language: what its version command prints, the hash of its sources.
+    """
+    if not implementation.uses_venv:
+        shown = {implementation.framework: version_of(implementation)}
+        return {"versions": shown, "lock": fingerprint(implementation)}
     names = {
         implementation.framework: implementation.package,
         implementation.server: implementation.server,

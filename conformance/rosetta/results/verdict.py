@@ -1,7 +1,4 @@
-"""Judge what was found: results/results.json, printed, and green only with proof.
-
-python -m rosetta.results.verdict [--results DIR] [--run ID --expect NAME …] [FILE …]
-"""
+"""Judge what was found: results/results.json, printed, and green only with proof."""
 
 from __future__ import annotations
 
@@ -19,46 +16,55 @@ from rich.text import Text
 
 from rosetta.results import documents, summary
 from rosetta.results.documents import SUMMARY, DocumentError
-from rosetta.results.reasons import verdict_of
+from rosetta.results.reasons import lead_of, verdict_of
 from rosetta.results.run import LAYERS, RunResult
-from rosetta.targets.manifest import ROOT
 
 Json = Any
 MARKS = {"passed": ("✓", "green"), "failed": ("✗", "bold red"), "not-run": ("·", "yellow")}
-SHOWN = 5  # differences of the replay
-
+STYLES = {"green": "bold green", "partial": "bold yellow", "red": "bold red"}
+SHOWN = 5  # differences of a replay, and answers that are wrong
 LOG_WIDTH = 120
 
 
-def rules_table(document: Json) -> Table:
-    """Return the table of rules by implementation, the worst outcome of its runs."""
-    rules = document["rules"]
+def rules_table(document: Json) -> Table | None:
+    """Return the rules that are not ✓ everywhere, by implementation; None if all are."""
     labels: dict[str, list[str]] = {}
     for run in document["runs"]:
         labels.setdefault(run["implementation"], []).append(run["label"])
+    # What a partial run has not tested is said in its closing line.
+    usual = {"passed", "not-run"} if document["verdict"]["gaps"] else {"passed"}
     table = Table()
-    table.add_column("rule", no_wrap=True, min_width=max(map(len, rules), default=0))
+    table.add_column("rule", no_wrap=True)
     for name in labels:
         table.add_column(name, justify="center", no_wrap=True)
-    for rule, found in rules.items():
+    for rule, found in document["rules"].items():
         runs = found["runs"]
-        marks = (_mark({runs[label]["outcome"] for label in of_one}) for of_one in labels.values())
-        table.add_row(rule, *marks)
-    return table
+        outcomes = [{runs[label]["outcome"] for label in of_one} for of_one in labels.values()]
+        if set().union(*outcomes) - usual:
+            table.add_row(rule, *map(_mark, outcomes))
+    return table if table.row_count else None
 
 
-def layers_table(document: Json) -> Table:
-    """Return the table of counts and seconds by layer."""
-    replay = document["replay"]
-    identity = ["identity"] if replay else []
-    table = Table(caption="passed / failed / not run, seconds of all processes together")
+def _mark(outcomes: set[str]) -> Text:
+    worst = next(outcome for outcome in ("failed", "not-run", "passed") if outcome in outcomes)
+    return Text(MARKS[worst][0], style=MARKS[worst][1])
+
+
+def runs_table(document: Json) -> Table:
+    """Return one line for each run: rules, tests by layer, the replay, seconds."""
+    caption = "tests passed / failed / not run; answers that were compared; seconds by the clock"
+    table = Table(caption=caption)
     table.add_column("")
-    for name in (*LAYERS, *identity, "in all"):
+    table.add_column("rules", justify="right", no_wrap=True)
+    replays = document["replays"]
+    for name in (*LAYERS, *(["identity"] if replays else []), "took"):
         table.add_column(name, justify="right", no_wrap=True)
-    for run in map(RunResult.of, document["runs"]):
-        compared = [_compared(run, replay)] if replay else []
-        counts = (_counts(run, layer) for layer in LAYERS)
-        table.add_row(_heading(run), *counts, *compared, _duration(run))
+    runs = [RunResult.of(run) for run in document["runs"]]
+    for run in runs:
+        layers = (_layer(run, layer, runs, replays) for layer in LAYERS)
+        compared = [_compared(run, replays)] if replays else []
+        again = " (again)" if run.label in document["reused"] else ""
+        table.add_row(_heading(run) + again, _rules(run), *layers, *compared, _duration(run))
     return table
 
 
@@ -67,24 +73,29 @@ def _heading(run: RunResult) -> str:
     return f"{run.implementation}, {run.database}{several}"
 
 
-def _mark(outcomes: set[str]) -> Text:
-    worst = next(outcome for outcome in ("failed", "not-run", "passed") if outcome in outcomes)
-    return Text(MARKS[worst][0], style=MARKS[worst][1])
+def _rules(run: RunResult) -> Text:
+    passed = sum(outcome == "passed" for outcome in run.rules.values())
+    all_passed = passed == len(run.rules)
+    return Text(f"{passed} of {len(run.rules)}", style="green" if all_passed else "red")
 
 
-def _counts(run: RunResult, layer: str) -> str:
+def _layer(run: RunResult, layer: str, runs: Sequence[RunResult], replays: Sequence[Json]) -> str:
+    """Return the counts of a layer, or from whom it follows."""
+    if layer not in run.live:
+        lead = lead_of(run, layer, runs, replays)
+        return f"by identity ({lead.implementation})" if lead else "-"
     outcomes = Counter[str](test.outcome for test in run.tests if test.layer == layer)
-    counts = " / ".join(str(outcomes[outcome]) for outcome in MARKS)
-    return f"{counts}  {run.seconds.get(layer, 0):.1f} s"
+    return " / ".join(str(outcomes[outcome]) for outcome in MARKS)
 
 
-def _compared(run: RunResult, replay: Json) -> str:
+def _compared(run: RunResult, replays: Sequence[Json]) -> str:
     """Return how many lines of the corpus were answered alike, and not."""
-    found = replay["implementations"].get(run.implementation)
-    if not found or run.base_url or run.database != replay["database"]:
-        return "-"
-    different = len(replay["differences"])
-    return f"{replay['lines'] - different} / {different} / 0  {found['seconds']:.1f} s"
+    for replay in replays:
+        found = replay["implementations"].get(run.implementation)
+        if found and not run.base_url and run.database == replay["database"]:
+            different = len(replay["differences"])
+            return f"{replay['lines'] - different} / {different}"
+    return "-"
 
 
 def _duration(run: RunResult) -> str:
@@ -95,44 +106,50 @@ def _duration(run: RunResult) -> str:
     return f"{took.total_seconds():.0f} s"
 
 
-def report(document: Json, console: Console) -> bool:
-    """Print a summary; return whether it is green."""
+def report(document: Json, console: Console) -> None:
+    """Print a summary and its verdict."""
     verdict = document["verdict"]
+    if table := rules_table(document) if document["runs"] else None:
+        console.print(table)
     if document["runs"]:
-        console.print(rules_table(document))
-        console.print(layers_table(document))
+        console.print(runs_table(document))
     for run in map(RunResult.of, document["runs"]):
         _print_run(run, verdict["reasons"].get(run.label, []), console)
+    _print_configuration(document, console)
     labels = {run["label"] for run in document["runs"]}
-    for name, faults in verdict["reasons"].items():
-        for fault in faults if name not in labels else ():
-            console.print(Text(f"{name}: {fault}", style="red"), soft_wrap=True)
-    if document["replay"]:
-        _print_differences(document["replay"], console)
+    for name, reasons in verdict["reasons"].items():
+        for reason in reasons if name not in labels else ():
+            console.print(Text(f"{name}: {reason}", style="red"), soft_wrap=True)
+    for replay in document["replays"]:
+        _print_differences(replay, console)
+    if document["reused"]:
+        again = "nothing that they depend on has changed (--fresh uses none)"
+        console.print(Text(f"used again: {', '.join(document['reused'])}: {again}"), soft_wrap=True)
     *others, closing = verdict["lines"]
     for line in others:
         console.print(Text(line), soft_wrap=True)
-    style = "bold green" if verdict["green"] else "bold red"
-    console.print(Text(closing, style=style), soft_wrap=True)
-    return bool(verdict["green"])
+    console.print(Text(closing, style=STYLES[verdict["status"]]), soft_wrap=True)
 
 
-def _print_run(run: RunResult, faults: Sequence[str], console: Console) -> None:
-    versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
-    dirty = " and uncommitted changes" if run.dirty else ""
-    console.print(
-        f"{run.label}: {versions}; commit {run.commit[:10] or 'unknown'}{dirty}; seed {run.seed}; "
-        f"finished {run.finished or 'never'}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    for fault in faults:
-        console.print(Text(f"  {fault}", style="red"), soft_wrap=True)
-    reasons = Counter(test.reason for test in run.tests if test.reason)
-    for reason, count in sorted(reasons.items()):
-        console.print(Text(f"  {count} tests not run: {reason}", style="yellow"))
+def _print_run(run: RunResult, reasons: Sequence[str], console: Console) -> None:
+    for reason in reasons:
+        console.print(Text(f"{run.label}: {reason}", style="red"), soft_wrap=True)
     for test in [test for test in run.tests if test.outcome == "failed"]:
-        console.print(Text(f"  failed: {test.nodeid}", style="red"), soft_wrap=True)
+        console.print(Text(f"{run.label}: failed: {test.nodeid}", style="red"), soft_wrap=True)
+
+
+def _print_configuration(document: Json, console: Console) -> None:
+    """Print what all runs have in common once: commit, seed, and what was not run."""
+    runs = [RunResult.of(run) for run in document["runs"]]
+    for run in runs:
+        versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
+        console.print(Text(f"{run.label}: {versions}", style="dim"), soft_wrap=True)
+    skipped = {(test.nodeid, test.reason) for run in runs for test in run.tests if test.reason}
+    for reason, count in sorted(Counter(reason for _, reason in skipped).items()):
+        console.print(Text(f"{count} tests not run: {reason}", style="yellow"))
+    for commit, dirty, seed in sorted({(run.commit, run.dirty, run.seed) for run in runs}):
+        changed = " and uncommitted changes" if dirty else ""
+        console.print(f"commit {commit[:10] or 'unknown'}{changed}; seed {seed}", highlight=False)
 
 
 def _print_differences(replay: Json, console: Console) -> None:
@@ -140,8 +157,12 @@ def _print_differences(replay: Json, console: Console) -> None:
         where = f"{found['operation']} ({found['part']}, line {found['number']})"
         line = f"  {where}, rules {', '.join(found['rules'])}: {found['words']}"
         console.print(Text(line, style="red"), soft_wrap=True)
+    for found in replay["judged"]["failures"][:SHOWN]:
+        where = f"{found['implementation']}, {found['operation']}, rule {found['rule']}"
+        line = f"  {where}: {found['wrong']}\n  {found['request']}"
+        console.print(Text(line, style="red"), soft_wrap=True)
     if (more := len(replay["differences"]) - SHOWN) > 0:
-        console.print(Text(f"  and {more} more in replay.json", style="red"))
+        console.print(Text(f"  and {more} more in the replay's file", style="red"))
 
 
 def read(path: Path) -> Json:
@@ -154,34 +175,31 @@ def read(path: Path) -> Json:
     return document
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write and print the summary, and return 0 only if it is green."""
-    parser = argparse.ArgumentParser(
-        prog="rosetta.results.verdict", description="Judge result files."
-    )
-    parser.add_argument("files", nargs="*", type=Path, help="default: all of the directory")
-    parser.add_argument("--results", type=Path, default=ROOT / "results")
-    parser.add_argument("--run", metavar="ID", default="", help="only results of this run count")
-    parser.add_argument("--expect", nargs="*", default=[], metavar="NAME", help="what is owed")
-    options = parser.parse_args(arguments)
-    # A server elsewhere has no commit of ours to be judged by.
-    elsewhere = bool(options.run or options.files)
-    files = options.files or summary.files(options.results)
-    parts = summary.gather(files, run_id=options.run, elsewhere=elsewhere)
-    document = summary.summary(parts, run_id=options.run, expected=options.expect)
+def conclude(document: Json, directory: Path, console: Console) -> str:
+    """Judge a summary, write results.json and print it as read; return green, partial or red."""
     document["verdict"] = verdict_of(document)
-    path = options.results / SUMMARY
+    path = directory / SUMMARY
     try:
         documents.write(document, path)
         found = read(path)
     except (OSError, DocumentError) as error:
         print(f"RED: {error}", file=sys.stderr)
-        return 1
-    console = Console()
-    if not console.is_terminal:  # a log is as wide as its lines
-        console = Console(width=LOG_WIDTH)
-    return 0 if report(found, console) else 1
+        return "red"
+    report(found, console)
+    return str(found["verdict"]["status"])
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def console() -> Console:
+    """Return the console to print on: a log is as wide as its lines."""
+    made = Console()
+    return made if made.is_terminal else Console(width=LOG_WIDTH)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Judge all results of a directory, or some files, and return 0 only if they are proof."""
+    # A server elsewhere has no state of ours to be judged by.
+    files = options.files or summary.files(options.results)
+    parts = summary.gather(files, elsewhere=bool(options.files))
+    stale = summary.stale_parts(parts, options.root)
+    document = summary.summary(parts, stale=stale, root=options.root)
+    return 0 if conclude(document, options.results, console()) == "green" else 1
