@@ -1,12 +1,13 @@
-"""Every verb of the repository. ``nox`` alone proves all implementations, and that they agree."""
+"""Every verb of the repository. ``nox`` alone proves all implementations, and that they agree.
+
+Each session calls ``python -m rosetta VERB`` in conformance/, which has all the options; what
+follows ``--`` is passed on to it.
+"""
 
 from __future__ import annotations
 
-import functools
-import itertools
 import os
 import sys
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,12 @@ nox.options.reuse_existing_virtualenvs = True
 
 ROOT = Path(__file__).parent
 CONFORMANCE = ROOT / "conformance"
-RESULTS = ROOT / "results"
 NONE_FOUND = "no implementation found: no impl/*/pyproject.toml has a table [tool.conformance]"
 # The variables of the contract: what the tester has set must not reach a test.
 CONTRACT_VARIABLES = (
     *("APP_ENV", "DATABASE_URL", "HOST", "LOG_LEVEL", "PORT", "REDIS_URL", "SECRET_KEY"),
     *("TOKEN_TTL_SECONDS", "WORKERS", "WS_MAX_CONNECTIONS", "WS_QUEUE_EVENTS"),
 )
-# Three processes keep two cores busy: one or another always waits for its server. In the suite,
-# rosetta.runner.controller says what is shared in one piece; elsewhere it is a file.
-PARALLEL = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart", "0")
 # Time for an interrupted run to end its servers and drop its databases, in seconds.
 PATIENCE = 20.0
 
@@ -46,76 +43,60 @@ def each(*others: str) -> list[Any]:
     ]
 
 
-@functools.cache
-def run_id() -> str:
-    """Return what ties the result files of this run of nox together."""
-    return uuid.uuid4().hex
-
-
-@functools.cache
-def started() -> list[str]:
-    """Return what this run of nox has begun to test and so owes a result of."""
-    return []
-
-
 @nox.session(venv_backend="none")
-@nox.parametrize("implementation", each())
-def conformance(session: nox.Session, implementation: str) -> None:
-    """Hold one implementation, or with --base-url any server, to the contract."""
-    arguments = list(session.posargs)
-    words = [word for before, word in itertools.pairwise(["", *arguments]) if before[:1] != "-"]
-    if any(word in manifests() for word in words) or "--impl" in options_in(arguments):
-        session.error('name the implementation as in nox -s "conformance(flask)"')
-    url = "--base-url" in options_in(arguments)
-    if url and started():
-        session.skip("one run with --base-url is enough")
-    started().append("url" if url else implementation or "any implementation")
-    if not url and not implementation:
-        session.error(NONE_FOUND)
-    target = [] if url else ["--impl", implementation]
-    paths = selection(arguments)
-    parallel = PARALLEL if paths and not url and not names_tests(arguments) else ()
-    own = (*paths, *parallel, *target, "--run-id", run_id())
-    run_patiently(session, "pytest", *own, *arguments)
+def conformance(session: nox.Session) -> None:
+    """Prove all implementations, or with --base-url any server; end with the verdict."""
+    rosetta(session, "prove", *session.posargs)
 
 
-@nox.session(venv_backend="none")
+def add_conformance_of(name: str) -> None:
+    """Add the session conformance(NAME), so that a plain ``conformance`` plans one whole run."""
+
+    @nox.session(name=f"conformance({name})", default=False, venv_backend="none")
+    def conformance_of(session: nox.Session) -> None:
+        rosetta(session, "prove", "--impl", name, *session.posargs)
+
+    conformance_of.__doc__ = f"Hold impl/{name} to the contract; end with the verdict."
+
+
+for implementation in manifests():
+    add_conformance_of(implementation)
+
+
+@nox.session(default=False, venv_backend="none")
 def replay(session: nox.Session) -> None:
     """Send the corpus to every implementation, or to those named, and compare every answer."""
-    if "url" in started():
-        session.skip("a server elsewhere is compared with none")
-    # Beside other sessions, what was passed is for the conformance.
-    arguments = database_of(session.posargs) if started() else session.posargs
-    started().append("replay")
-    run_patiently(session, "rosetta.identity.replay", *arguments, "--run-id", run_id())
+    rosetta(session, "replay", *session.posargs)
 
 
-@nox.session(venv_backend="none")
+@nox.session(default=False, venv_backend="none")
 def verdict(session: nox.Session) -> None:
-    """Write results/results.json and print it: green only if all that was begun is proof."""
-    of_this_run = ["--run", run_id(), "--expect", *started()] if started() else []
-    run_patiently(session, "rosetta.results.verdict", *of_this_run)
+    """Judge whatever results/ holds: green only if all of it is proof, and of this tree."""
+    rosetta(session, "verdict", *session.posargs)
 
 
 @nox.session(default=False, venv_backend="none")
 def record(session: nox.Session) -> None:
     """Write conformance/corpus/ anew: nox -s record -- NAME; all give the same requests."""
-    run_patiently(session, "rosetta.identity.record", *session.posargs)
+    rosetta(session, "record", *session.posargs)
+
+
+@nox.session(default=False, venv_backend="none")
+def distil(session: nox.Session) -> None:
+    """Choose anew the lines of the corpus that show all it shows: nox -s distil [-- NAME …]."""
+    rosetta(session, "distil", *(session.posargs or ["flask", "falcon"]))
 
 
 @nox.session(default=False, venv_backend="none")
 def relay(session: nox.Session) -> None:
     """Hand the models of layer 3 round all implementations on one PostgreSQL database."""
-    started().append("relay")
-    run_patiently(session, "rosetta.identity.relay", *session.posargs, "--run-id", run_id())
+    rosetta(session, "relay", *session.posargs)
 
 
 @nox.session(default=False, venv_backend="none")
 def stability(session: nox.Session) -> None:
-    """Run the conformance again and again: nox -s stability -- [N] [NAME …]; N is 10."""
-    started().append("stability")
-    own = (*session.posargs, "--run-id", run_id())
-    run_patiently(session, "rosetta.controls.stability", *own, "--", "suite", *PARALLEL)
+    """Prove again and again: nox -s stability -- [N] [NAME …]; N is 10."""
+    rosetta(session, "stability", *session.posargs)
 
 
 @nox.session(default=False, venv_backend="none")
@@ -123,8 +104,8 @@ def stability(session: nox.Session) -> None:
 def tests(session: nox.Session, project: str) -> None:
     """Run the suite's own unit tests, or an implementation's in its own test client."""
     if project == "suite":
-        parallel = () if session.posargs else PARALLEL
-        run_patiently(session, "pytest", *parallel, *session.posargs)
+        parallel = () if session.posargs else ("-n", "auto", "--dist", "loadfile")
+        run_patiently(session, "-m", "pytest", *parallel, *session.posargs)
         return
     command, *arguments = manifests()[project]["test"]
     beside = interpreter(session, project).with_name(command)
@@ -160,10 +141,8 @@ def check_types(session: nox.Session, name: str) -> None:
 @nox.session(default=False, venv_backend="none")
 def parity(session: nox.Session) -> None:
     """Compare the files that implementations hold in common, byte for byte."""
-    if not manifests():
-        session.error(NONE_FOUND)
     session.chdir(CONFORMANCE)
-    session.run(sys.executable, "-m", "rosetta.repository.parity", external=True)
+    session.run(sys.executable, "-m", "rosetta", "parity", external=True)
 
 
 @nox.session(default=False, venv_backend="none")
@@ -172,35 +151,54 @@ def copies(session: nox.Session, implementation: str) -> None:
     """Copy an implementation out of the repository and start it as its README says."""
     if not implementation:
         session.error(NONE_FOUND)
-    run_patiently(session, "rosetta.repository.copies", implementation)
+    rosetta(session, "copies", implementation)
 
 
 @nox.session(default=False, venv_backend="none")
 def faults(session: nox.Session) -> None:
     """Plant faults that the suite must catch: nox -s faults -- [ID …] [--rule ID] [--layers …]."""
-    started().append("faults")
-    run_patiently(session, "rosetta.controls.campaign", *session.posargs, "--run-id", run_id())
+    rosetta(session, "faults", *session.posargs)
+
+
+@nox.session(default=False, venv_backend="none")
+def elsewhere(session: nox.Session) -> None:
+    """Run the suite against a service in another language, which needs Node.js 20 or later."""
+    run_patiently(session, "-m", "pytest", "elsewhere", *session.posargs)
 
 
 @nox.session(default=False, venv_backend="none")
 def facts(session: nox.Session) -> None:
     """Count and measure every implementation: the table of README.md, the map in impl/README.md."""
-    run_patiently(session, "rosetta.repository.facts")
+    rosetta(session, "facts", *session.posargs)
 
 
 @nox.session(default=False, venv_backend="none")
 def serve(session: nox.Session) -> None:
     """Migrate and serve: nox -s serve -- NAME [--host H] [--port P] [--workers N]."""
-    names = ", ".join(manifests()) or "none yet"
-    if not session.posargs or session.posargs[0].startswith("-"):
-        session.error(f"say which implementation first, as in nox -s serve -- NAME; it is {names}")
-    if session.posargs[0] not in manifests():
-        session.error(f"no implementation {session.posargs[0]!r}; there are: {names}")
     python = str(interpreter(session))
     os.chdir(CONFORMANCE)
     sys.stdout.flush()
     # In nox's place: Ctrl-C, SIGTERM and the exit code are the server's own.
-    os.execv(python, [python, "-m", "rosetta.repository.serve", *session.posargs])  # noqa: S606
+    os.execv(python, [python, "-m", "rosetta", "serve", *session.posargs])  # noqa: S606
+
+
+def rosetta(session: nox.Session, verb: str, *arguments: str) -> None:
+    """Run a verb of the suite in its own environment."""
+    run_patiently(session, "-m", "rosetta", verb, *arguments)
+
+
+def run_patiently(session: nox.Session, *arguments: str) -> None:
+    """Run the suite's Python, leaving it time to clean up when it is interrupted."""
+    python = interpreter(session)
+    session.chdir(CONFORMANCE)
+    session.run(
+        *(str(python), *arguments),
+        external=True,
+        interrupt_timeout=PATIENCE,
+        terminate_timeout=PATIENCE,
+        # Else each of several processes compiles the suite and its libraries anew.
+        env={"PYTHONDONTWRITEBYTECODE": None},
+    )
 
 
 def interpreter(session: nox.Session, implementation: str | None = None) -> Path:
@@ -210,49 +208,8 @@ def interpreter(session: nox.Session, implementation: str | None = None) -> Path
     """
     if nox.virtualenv.HAS_UV:
         session.env["UV"] = nox.virtualenv.UV
-    command = [sys.executable, "-m", "rosetta.targets.venvs", *([implementation] if implementation else [])]
+    names = [implementation] if implementation else []
+    command = [sys.executable, "-m", "rosetta", "environment", *names]
     with session.chdir(CONFORMANCE):
         printed = session.run(*command, silent=True, log=False, external=True)
     return Path(str(printed).strip().splitlines()[-1])
-
-
-def names_tests(arguments: list[str]) -> bool:
-    """Tell whether only some tests will run, for which one process is enough."""
-    selecting = {"-k", "-m", "--lf", "--rule"}
-    short = {argument[:2] for argument in arguments}
-    return not selecting.isdisjoint(options_in(arguments) | short)
-
-
-def options_in(arguments: list[str]) -> set[str]:
-    """Return the options that stand among arguments, without values."""
-    return {argument.partition("=")[0] for argument in arguments if argument[:1] == "-"}
-
-
-def database_of(arguments: list[str]) -> list[str]:
-    """Return what arguments say of the database, and nothing else."""
-    for place, argument in enumerate(arguments):
-        if argument == "--database":
-            return arguments[place : place + 2]
-        if argument.startswith("--database="):
-            return [argument]
-    return []
-
-
-def run_patiently(session: nox.Session, module: str, *arguments: str) -> None:
-    """Run a module of the suite, leaving it time to clean up when it is interrupted."""
-    python = interpreter(session)
-    session.chdir(CONFORMANCE)
-    session.run(
-        *(str(python), "-m", module, *arguments),
-        external=True,
-        interrupt_timeout=PATIENCE,
-        terminate_timeout=PATIENCE,
-        # Else each of several processes compiles the suite and its libraries anew.
-        env={"PYTHONDONTWRITEBYTECODE": None},
-    )
-
-
-def selection(arguments: list[str]) -> list[str]:
-    """Return the whole suite unless the arguments name tests themselves."""
-    paths = [argument.partition("::")[0] for argument in arguments if argument[:1] != "-"]
-    return [] if any((CONFORMANCE / path).exists() for path in paths) else ["suite"]

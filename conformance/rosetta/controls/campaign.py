@@ -1,7 +1,5 @@
 """Negative controls: hold the suite itself to account, with faults that it must catch.
 
-python -m rosetta.controls.campaign [ID …] [--rule ID] [--layers A,B] [--add] [--jobs N]
-
 Each fault of ``faults/`` is planted in a copy of one good implementation, and the tests of its own
 rule are run against the copy until one fails. Afterwards every test that has caught a fault is run
 against a copy without any, and must pass, with less beside it than in a run of the suite.
@@ -22,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 from rich.console import Console
 from rich.text import Text
@@ -36,10 +35,11 @@ from rosetta.results import documents
 from rosetta.results import run as results
 from rosetta.results.documents import DocumentError
 from rosetta.results.reasons import closing
-from rosetta.runner.process import place_of
+from rosetta.runner.schedule import weight_of
 from rosetta.targets.databases import SqliteDatabase
 from rosetta.targets.fleet import Fleet
 from rosetta.targets.manifest import ROOT, Implementation, ManifestError, find
+from rosetta.targets.seed import seed
 from rosetta.targets.server import ServerError
 from rosetta.targets.venvs import VenvError, environment_of
 
@@ -49,44 +49,28 @@ FOUND = ROOT / "conformance" / "faults" / "findings.json"
 CONTROLS = 2  # files at a time, fewer than a run of the suite has: what starves fails by itself
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def run(options: argparse.Namespace) -> int:
     """Try the faults, write what was found, and return 0 only if every one is caught."""
-    options, console, begin = parse(arguments), Console(), results.now()
+    console, begin = Console(), results.now()
     try:
+        layers = layers_of(options.layers)
         faults = chosen(options.ids, options.rule)
         earlier = take(options.results / results.MATRIX, keep=options.add)
-        with bench_of(IMPLEMENTATION, options.layers) as bench:
+        with bench_of(IMPLEMENTATION, layers, full=options.full) as bench:
             with processes(options.jobs) as pool:
-                trials = try_all(pool, bench, faults, options.layers, console)
+                trials = try_all(pool, bench, faults, layers, console)
             with processes(min(options.jobs, CONTROLS)) as pool:
                 failing = control(pool, bench, trials)
     except (DocumentError, FaultError, ManifestError, VenvError, ServerError) as error:
         print(error, file=sys.stderr)
         return 1
-    matrix = earlier.joined(Matrix(trials, options.layers, failing), FAULTS)
-    made = results.provenance("faults", options.run_id, begin)
+    matrix = earlier.joined(Matrix(trials, layers, failing), FAULTS)
+    made = results.provenance("faults", uuid4().hex, begin)
     write(matrix, bench.implementation, options.results, made)
     conclude(matrix, console)
     green, line = closing(documents.read(options.results / results.MATRIX))
     console.print(Text(line, style="bold green" if green else "bold red"), soft_wrap=True)
     return 0 if green else 1
-
-
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Return the options of the command."""
-    parser = argparse.ArgumentParser(prog="rosetta.controls.campaign", description="Plant faults.")
-    parser.add_argument("ids", nargs="*", metavar="ID", help="default: every fault")
-    parser.add_argument("--rule", action="append", default=[], metavar="ID", help="its faults")
-    parser.add_argument(
-        "--layers", type=layers_of, default=["rules"], metavar="A,B", help=f"of {LAYERS}"
-    )
-    parser.add_argument(
-        "--add", action="store_true", help="to what faults.json holds of the same commit"
-    )
-    parser.add_argument("--jobs", type=int, default=3, metavar="N", help="runs at a time")
-    parser.add_argument("--results", type=Path, default=ROOT / "results", metavar="DIR")
-    parser.add_argument("--run-id", default="", help="ties the results of one nox run together")
-    return parser.parse_args(arguments)
 
 
 def take(path: Path, *, keep: bool) -> Matrix:
@@ -101,11 +85,11 @@ def take(path: Path, *, keep: bool) -> Matrix:
 
 
 def layers_of(text: str) -> list[str]:
-    """Return the layers of a list with commas; raise argparse.ArgumentTypeError."""
+    """Return the layers of a list with commas; raise FaultError."""
     named = text.split(",")
     if unknown := [layer for layer in named if layer not in LAYERS]:
         known = ", ".join(LAYERS)
-        raise argparse.ArgumentTypeError(f"no layer {', '.join(unknown)}; there are {known}")
+        raise FaultError(f"no layer {', '.join(unknown)}; there are {known}")
     return [layer for layer in LAYERS if layer in named]
 
 
@@ -124,16 +108,19 @@ def chosen(ids: Sequence[str], rules: Sequence[str]) -> list[Fault]:
 
 
 @contextmanager
-def bench_of(name: str, layers: Sequence[str]) -> Iterator[Bench]:
-    """Migrate a database for all trials on SQLite, and let layer 4 hear the right answers."""
+def bench_of(name: str, layers: Sequence[str], *, full: bool = False) -> Iterator[Bench]:
+    """Make the databases for all trials on SQLite, and get the right answers for layer 4."""
     implementation = find(name)
     with TemporaryDirectory(prefix="rosetta-faults-") as logs:
         fleet = Fleet(implementation, "sqlite", 1, Path(logs))
         try:
-            template = fleet.database()
+            template, seeded = fleet.database(), fleet.database()
             assert isinstance(template, SqliteDatabase)
-            answers = answers_of(implementation, Path(logs)) if "identity" in layers else {}
-            yield Bench(implementation, template, recollect().known(), answers)
+            assert isinstance(seeded, SqliteDatabase)
+            seed(seeded)
+            heard = "identity" in layers
+            answers = answers_of(implementation, Path(logs), full=full) if heard else {}
+            yield Bench(implementation, template, seeded, recollect().known(), answers)
         finally:
             fleet.close()
 
@@ -206,7 +193,7 @@ def failed(
         (configuration, file): pool.submit(
             failures, bench, configuration, file, files[configuration, file]
         )
-        for configuration, file in sorted(files, key=lambda each: place_of(each[1]))
+        for configuration, file in sorted(files, key=lambda each: -weight_of(each[1]))
     }
     return {
         (configuration, test): why
@@ -247,7 +234,3 @@ def remember(matrix: Matrix, implementation: str) -> None:
     page = ROOT / "docs" / "faults.md"
     page.parent.mkdir(exist_ok=True)
     page.write_text(document(matrix.of_all(FAULTS), implementation), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rosetta.identity.corpus import Recording
 from rosetta.identity.normalise import Normal
 from rosetta.identity.player import Player
 from rosetta.identity.replay import replay_all
+from rosetta.targets.cpus import cpus
 from rosetta.targets.fleet import SECRET_KEY, Fleet
 from rosetta.targets.manifest import Implementation
 from rosetta.targets.server import ServerError
@@ -21,17 +23,26 @@ Json = Any
 Answers = Mapping[str, Sequence[Json]]  # by part of the corpus, one for each line
 
 
-def answers_of(implementation: Implementation, logs: Path) -> Answers:
-    """Return what an implementation answers to the corpus; raise ServerError."""
-    [replayed] = replay_all([implementation], corpus.read(), "sqlite", logs).replayed
+def answers_of(implementation: Implementation, logs: Path, *, full: bool = False) -> Answers:
+    """Return what an implementation answers to the corpus, whole or distilled.
+
+    Raise ServerError.
+    """
+    recordings = corpus.read(distilled=not full)
+    [replayed] = replay_all([implementation], recordings, "sqlite", logs, cpus() + 1)
     if replayed.problem:
         raise ServerError(replayed.problem)
     return replayed.answers
 
 
 def first_difference(fleet: Fleet, answers: Answers) -> Difference | None:
-    """Play the parts that have answers, until one of the fleet's is another; raise ServerError."""
-    recordings = [recording for recording in corpus.read() if recording.name in answers]
+    """Play the parts that have answers, until one of the fleet's is another; raise ServerError.
+
+    The answers are to the whole corpus or to the distilled one.
+    """
+    recordings = [each for each in corpus.read() if each.name in answers]
+    if any(len(each.lines) != len(answers[each.name]) for each in recordings):
+        recordings = [each for each in corpus.read(distilled=True) if each.name in answers]
     found = (_first_in(recording, fleet, answers[recording.name]) for recording in recordings)
     return next((difference for difference in found if difference), None)
 
@@ -46,7 +57,8 @@ def _first_in(recording: Recording, fleet: Fleet, right: Sequence[Json]) -> Diff
                 break
     end = len(given)
     both = {"the good copy": right[:end], "the faulty one": given}
-    return next(iter(differences(recording.name, recording.lines[:end], both)), None)
+    found = next(iter(differences(recording.name, recording.lines[:end], both)), None)
+    return found and replace(found, number=recording.number(found.number - 1))
 
 
 def _text(answer: Json) -> str:

@@ -1,8 +1,6 @@
-"""Run the conformance again and again, on one commit with one seed, and compare every outcome.
+"""Prove again and again, on one tree with one seed, and compare every outcome.
 
-python -m rosetta.controls.stability [N] [NAME …] [--database D] [--workers N] -- ARGUMENT …
-
-The arguments are pytest's. None of the runs is repeated because of what it found.
+None of the runs is repeated because of what it found.
 """
 
 from __future__ import annotations
@@ -11,45 +9,55 @@ import argparse
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from rosetta.results import documents
-from rosetta.results.reasons import closing, run_faults
+from rosetta.results.reasons import closing
 from rosetta.results.run import RunResult, now, provenance
-from rosetta.targets import databases
-from rosetta.targets.manifest import ROOT, ManifestError, select
+from rosetta.targets.manifest import ManifestError, select
 
 Json = Any
 TIMES = 10
 SHOWN = 20  # tests
-PASSED_ON = ("database", "workers", "seed")
-# Runs one implementation for the n-th time; None if there is no result.
-Run = Callable[[str, int], RunResult | None]
+PASSED_ON = ("database", "workers", "seed", "jobs")
 
 
-def repeat(run: Run, names: Iterable[str], times: int) -> dict[str, Json]:
-    """Run each implementation so many times and return what was found of each."""
-    found = {}
-    for name in names:
-        runs = []
-        for number in range(1, times + 1):
-            result = run(name, number)
-            runs.append(result)
-            print(f"{name}, {number} of {times}: {_told(result)}", flush=True)
-        found[name] = compare(runs)
-    return found
+@dataclass(frozen=True)
+class Attempt:
+    """What one run found of one implementation, and why that is no proof."""
+
+    run: RunResult | None = None
+    reasons: list[str] = field(default_factory=lambda: ["no result"])
 
 
-def compare(runs: Sequence[RunResult | None]) -> dict[str, Json]:
+# Proves all implementations for the n-th time; returns what came of each by name.
+Prove = Callable[[int], Mapping[str, Attempt]]
+
+
+def repeat(prove: Prove, names: Sequence[str], times: int) -> dict[str, Json]:
+    """Prove so many times and return what was found of each implementation."""
+    attempts: dict[str, list[Attempt]] = {name: [] for name in names}
+    for number in range(1, times + 1):
+        found = prove(number)
+        for name in names:
+            attempts[name].append(found.get(name, Attempt()))
+            print(f"{name}, {number} of {times}: {_told(attempts[name][-1])}", flush=True)
+    return {name: compare(of_one) for name, of_one in attempts.items()}
+
+
+def compare(attempts: Sequence[Attempt]) -> dict[str, Json]:
     """Return the verdict of each run, and the tests whose outcome was not the same in all."""
+    runs = [attempt.run for attempt in attempts]
     outcomes = [{test.nodeid: test.outcome for test in run.tests} if run else {} for run in runs]
     tests = sorted({nodeid for each in outcomes for nodeid in each})
     by_test = {nodeid: [each.get(nodeid, "missing") for each in outcomes] for nodeid in tests}
     return {
         "tests": len(tests),
-        "verdicts": [run_faults(run) if run else ["no result"] for run in runs],
+        "verdicts": [attempt.reasons for attempt in attempts],
         "seconds": [round(sum(run.seconds.values()), 1) if run else 0 for run in runs],
         "differing": [
             {"nodeid": nodeid, "outcomes": found}
@@ -64,11 +72,11 @@ def stable(found: Json) -> bool:
     return not found["differing"] and all(v == found["verdicts"][0] for v in found["verdicts"])
 
 
-def _told(run: RunResult | None) -> str:
-    if run is None:
+def _told(attempt: Attempt) -> str:
+    if attempt.run is None:
         return "no result"
-    reasons = "; ".join(run_faults(run))
-    return f"{'red: ' + reasons if reasons else 'green'}, {len(run.tests)} tests"
+    reasons = "; ".join(attempt.reasons)
+    return f"{'red: ' + reasons if reasons else 'green'}, {len(attempt.run.tests)} tests"
 
 
 def tell(document: Json) -> bool:
@@ -84,36 +92,45 @@ def tell(document: Json) -> bool:
 # -- real runs
 
 
-def run_in(directory: Path, arguments: Sequence[str]) -> Run:
-    """Return a function that runs pytest with these arguments and reads its result file."""
+def prove_in(directory: Path, names: Sequence[str], arguments: Sequence[str]) -> Prove:
+    """Return a function that proves with these arguments and reads the results."""
 
-    def run(name: str, number: int) -> RunResult | None:
-        folder = directory / name / str(number)
+    def prove(number: int) -> Mapping[str, Attempt]:
+        folder = directory / str(number)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        command = [sys.executable, "-m", "pytest", "-q", *arguments]
-        with (folder / "said.txt").open("w") as said:
-            target = ["--impl", name, "--results", str(folder)]
-            with subprocess.Popen(  # noqa: S603 - the suite
-                [*command, *target], stdout=said, stderr=subprocess.STDOUT
-            ) as process:
-                try:
-                    process.wait()
-                except KeyboardInterrupt:  # which it has heard, too, and now ends its servers
-                    process.wait()
-                    raise
-        files = list(folder.glob("*.json"))
-        return RunResult.read(files[0]) if files else None
+        command = [sys.executable, "-m", "rosetta", "prove", "--fresh", f"--results={folder}"]
+        command += [*(f"--impl={name}" for name in names), *arguments]
+        with (
+            (folder / "said.txt").open("w") as said,
+            subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT) as process,  # noqa: S603
+        ):
+            try:
+                process.wait()
+            except KeyboardInterrupt:  # it was interrupted as well, and ends its servers
+                process.wait()
+                raise
+        return read(folder)
 
-    return run
+    return prove
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def read(folder: Path) -> Mapping[str, Attempt]:
+    """Return what the verdict of one run says of each implementation; none without a verdict."""
+    if not (folder / documents.SUMMARY).exists():
+        return {}
+    document = documents.read(folder / documents.SUMMARY)
+    reasons = document["verdict"]["reasons"]
+    shared = [f"{kind}: {reason}" for kind in ("replay",) for reason in reasons.get(kind, [])]
+    return {
+        run["implementation"]: Attempt(RunResult.of(run), [*reasons.get(run["label"], []), *shared])
+        for run in document["runs"]
+    }
+
+
+def run(options: argparse.Namespace) -> int:
     """Write stability.json, and return 0 only if every run is green and all are the same."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    place = given.index("--") if "--" in given else len(given)
-    options, begin = _parser().parse_args(given[:place]), now()
-    path = options.results / "stability.json"
+    begin, path = now(), options.results / "stability.json"
     path.unlink(missing_ok=True)  # that of an older run
     try:
         times, names = chosen(options.words)
@@ -121,10 +138,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"RED: {error}", file=sys.stderr)
         return 1
     passed_on = [f"--{name}={getattr(options, name)}" for name in PASSED_ON]
-    run = run_in(options.results / "stability", [*given[place + 1 :], *passed_on])
-    found = repeat(run, names, times)
+    found = repeat(prove_in(options.results / "stability", names, passed_on), names, times)
     document = {
-        **provenance("stability", options.run_id, begin),
+        **provenance("stability", uuid4().hex, begin),
         "database": options.database,
         "workers": options.workers,
         "seed": options.seed,
@@ -142,20 +158,3 @@ def chosen(words: Sequence[str]) -> tuple[int, list[str]]:
     if len(counts) > 1 or "0" in counts:
         raise ManifestError(f"say once how many times: {' '.join(counts)}")
     return int(counts[0]) if counts else TIMES, list(select(names))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="rosetta.controls.stability", description="Repeat the runs."
-    )
-    parser.add_argument("words", nargs="*", metavar="N|NAME", help=f"default: {TIMES}, all")
-    parser.add_argument("--database", choices=databases.KINDS, default="sqlite")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--results", type=Path, default=ROOT / "results")
-    parser.add_argument("--run-id", default="", help="ties the results of one nox run together")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -18,7 +18,8 @@ from rosetta.controls.corpus_trial import Answers, first_difference
 from rosetta.controls.fault import Edit, Fault, plant
 from rosetta.controls.matrix import Finding, Outcome
 from rosetta.results.run import RunResult
-from rosetta.runner.process import WORKER, place_of
+from rosetta.runner.process import PROCESS
+from rosetta.runner.schedule import weight_of
 from rosetta.targets.databases import Kind, SqliteDatabase
 from rosetta.targets.fleet import Fleet
 from rosetta.targets.manifest import ROOT, Implementation
@@ -34,10 +35,11 @@ Configuration = tuple[Kind, int]  # database and workers
 
 @dataclass(frozen=True)
 class Bench:
-    """What all trials share: the good implementation, its SQLite database, what is known."""
+    """What all trials share: the good implementation, its SQLite databases, what is known."""
 
     implementation: Implementation
-    template: SqliteDatabase
+    template: SqliteDatabase  # migrated, for layer 4
+    seeded: SqliteDatabase  # the same with the users of ``targets.seed``, for the others
     known: Mapping[str, str]  # the test that caught a fault when last all were tried
     answers: Answers = field(default_factory=dict)  # to the corpus, for layer 4
 
@@ -87,7 +89,7 @@ class Haste:
 
 
 def _fleet_of(session: pytest.Session) -> Fleet:
-    fleet = session.config.stash[WORKER].fleet
+    fleet = session.config.stash[PROCESS].fleet
     assert fleet is not None
     return fleet
 
@@ -139,7 +141,7 @@ def run(
         placed = ["--results", f"{directory}/results", "--database", database]
         said = _pytest(
             [*named, *placed, "--workers", str(workers), *arguments],
-            [Haste(template_for(bench, edits, database)), *plugins],
+            [Haste(template_for(bench.seeded, edits, database)), *plugins],
             root / "said",
         )
         files = list((root / "results").glob("*.json"))
@@ -155,7 +157,7 @@ def replayed(
         root = Path(directory)
         copy = plant(bench.implementation, edits, root, ROOT)
         fleet = Fleet(copy, database, workers, root / "logs")
-        if template := template_for(bench, edits, database):
+        if template := template_for(bench.template, edits, database):
             fleet.adopt(template)
         try:
             found = first_difference(fleet, answers)
@@ -178,10 +180,12 @@ def _since(begin: float) -> float:
     return round(time.monotonic() - begin, 1)
 
 
-def template_for(bench: Bench, edits: Sequence[Edit], database: Kind) -> SqliteDatabase | None:
+def template_for(
+    template: SqliteDatabase, edits: Sequence[Edit], database: Kind
+) -> SqliteDatabase | None:
     """Return the migrated database, unless the edited copy is to make its own."""
     migrates = any(edit.file.startswith("migrations/") for edit in edits)
-    return bench.template if database == "sqlite" and not migrates else None
+    return template if database == "sqlite" and not migrates else None
 
 
 @contextmanager
@@ -221,7 +225,7 @@ def files_of(rule: str) -> list[str]:
         for path in sorted(folder.glob("test_*.py"))
         if f'"{rule}"' in path.read_text(encoding="utf-8")
     ]
-    return sorted(named, key=place_of, reverse=True)
+    return sorted(named, key=weight_of)
 
 
 def judge(result: RunResult | None, said: str, seconds: float) -> Finding:

@@ -1,7 +1,4 @@
-"""Show that one folder is enough: copy it out of the repository and start it as its README says.
-
-python -m rosetta.repository.copies NAME
-"""
+"""Show that one folder is enough: copy it out of the repository and start it as its README says."""
 
 from __future__ import annotations
 
@@ -12,13 +9,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rosetta.clients.http import Api
 from rosetta.targets.manifest import ROOT, Implementation, ManifestError, find
-from rosetta.targets.server import HOST, Server, ServerError, free_port
+from rosetta.targets.ports import HOST, free_port
+from rosetta.targets.server import Server, ServerError
 
 DEADLINE = 300.0  # of the README's commands, an installation among them
 # What would let the copy lean on the repository or on the tester's own settings.
@@ -106,11 +103,8 @@ def use(server: Server) -> None:
             raise CopyError(f"the item does not read back: {read.status_code} {read.text}")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def run(options: argparse.Namespace) -> int:
     """Return 0 if the copy works."""
-    parser = argparse.ArgumentParser(prog="rosetta.repository.copies")
-    parser.add_argument("name", help="the folder under impl/")
-    options = parser.parse_args(arguments)
     try:
         implementation = find(options.name)
         with TemporaryDirectory(prefix="rosetta-copy-") as directory:
@@ -120,7 +114,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     print(f"{options.name} stands alone: signed up, logged in, created an item")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

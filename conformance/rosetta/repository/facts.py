@@ -1,10 +1,8 @@
-"""Measure every implementation and write the tables of README.md and impl/README.md.
-
-python -m rosetta.repository.facts
-"""
+"""Measure every implementation and write the tables of README.md and impl/README.md."""
 
 from __future__ import annotations
 
+import argparse
 import ast
 import io
 import re
@@ -22,7 +20,7 @@ from rosetta.clients.http import Api, expect
 from rosetta.repository.concerns import CONCERNS
 from rosetta.results.run import versions
 from rosetta.targets.fleet import Fleet
-from rosetta.targets.manifest import ROOT, Implementation, ManifestError, select
+from rosetta.targets.manifest import Implementation, ManifestError, select
 from rosetta.targets.server import ServerError
 from rosetta.targets.venvs import VenvError, environment_of
 
@@ -179,8 +177,9 @@ def write(readme: Path, table: str) -> None:
     readme.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
 
 
-def main(root: Path = ROOT) -> int:
+def run(options: argparse.Namespace) -> int:
     """Write both tables and print the first; return 1 if that is not possible."""
+    root: Path = options.root
     try:
         implementations = select(root=root)
         facts = [facts_of(implementation) for implementation in implementations.values()]
@@ -192,7 +191,3 @@ def main(root: Path = ROOT) -> int:
         return 1
     print(table)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

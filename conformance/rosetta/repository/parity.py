@@ -1,16 +1,14 @@
-"""Hold the files that implementations copy from each other byte for byte to being the same.
-
-python -m rosetta.repository.parity
-"""
+"""Hold the files that implementations copy from each other byte for byte to being the same."""
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from rosetta.targets.manifest import ROOT, Implementation, ManifestError, select
+from rosetta.targets.manifest import Implementation, ManifestError, select
 
 Members = dict[str, Path]
 
@@ -48,10 +46,10 @@ def _difference(group: str, first: Path, other: Path) -> str:
     return f"{group} has drifted:\n{''.join(lines) or '(only in bytes that no line shows)'}"
 
 
-def main(root: Path = ROOT) -> int:
+def run(options: argparse.Namespace) -> int:
     """Print each group and what is wrong with it; return 1 if anything is."""
     try:
-        implementations = select(root=root)
+        implementations = select(root=options.root)
     except ManifestError as error:
         print(error, file=sys.stderr)
         return 1
@@ -63,7 +61,3 @@ def main(root: Path = ROOT) -> int:
         print(f"\n{problem}", file=sys.stderr)
     print(f"{len(wrong)} differences" if wrong else "no difference")
     return 1 if wrong else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,4 @@
-"""Migrate, then become the server of one implementation.
-
-python -m rosetta.repository.serve NAME [--host HOST] [--port PORT] [--workers N]
-"""
+"""Migrate, then become the server of one implementation."""
 
 from __future__ import annotations
 
@@ -13,30 +10,34 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rosetta.targets.manifest import ROOT, Implementation, ManifestError, find
+from rosetta.targets.builds import command_path
+from rosetta.targets.manifest import Implementation, ManifestError, find
 from rosetta.targets.venvs import VenvError, bin_directory, environment_of
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def run(options: argparse.Namespace) -> int:
     """Return only if something went wrong: else this process is the server."""
-    options = _parser().parse_args(arguments)
     try:
         implementation = find(options.name, options.root)
         venv = environment_of(implementation)
     except (ManifestError, VenvError) as error:
         print(error, file=sys.stderr)
         return 1
-    environment = environment_for(venv, options.host, options.port, options.workers)
-    migrated = subprocess.run(  # noqa: S603 - the command of a manifest
-        located(implementation.migrate, environment),
-        cwd=implementation.folder,
-        env=environment,
-        check=False,
-    )
-    if migrated.returncode:
-        print(f"migrate ended with exit code {migrated.returncode}", file=sys.stderr)
+    environment = environment_for(implementation, venv, options.host, options.port, options.workers)
+    if code := _migrate(implementation, environment):
+        print(f"migrate ended with exit code {code}", file=sys.stderr)
         return 1
     return _become(implementation, options, environment)
+
+
+def _migrate(implementation: Implementation, environment: Mapping[str, str]) -> int:
+    """Run the migrate command, if there is one, and return its exit code."""
+    if not implementation.migrate:
+        return 0
+    command = located(implementation.migrate, environment)
+    return subprocess.run(  # noqa: S603 - the command of a manifest
+        command, cwd=implementation.folder, env=environment, check=False
+    ).returncode
 
 
 def _become(
@@ -49,27 +50,18 @@ def _become(
     os.execve(command[0], command, dict(environment))  # noqa: S606
 
 
-def environment_for(venv: Path, host: str, port: int, workers: int) -> dict[str, str]:
+def environment_for(
+    implementation: Implementation, venv: Path, host: str, port: int, workers: int
+) -> dict[str, str]:
     """Return the caller's environment, the contract's variables included, made the server's."""
-    path = f"{bin_directory(venv)}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    own = {"PATH": command_path(implementation.folder), **implementation.environment}
+    if implementation.uses_venv:
+        path = f"{bin_directory(venv)}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        own = {"PATH": path, "VIRTUAL_ENV": str(venv)}
     placed = {"HOST": host, "PORT": str(port), "WORKERS": str(workers)}
-    return {**os.environ, "PATH": path, "VIRTUAL_ENV": str(venv), **placed}
+    return {**os.environ, **own, **placed}
 
 
 def located(command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
     """Return the command with its program looked up on the environment's PATH."""
     return [shutil.which(command[0], path=environment["PATH"]) or command[0], *command[1:]]
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="nox -s serve --", description=__doc__.splitlines()[0])
-    parser.add_argument("name", help="the folder under impl/")
-    parser.add_argument("--host", default=os.environ.get("HOST", "127.0.0.1"))
-    parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8000")))
-    parser.add_argument("--workers", type=int, default=int(os.environ.get("WORKERS", "1")))
-    parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())
