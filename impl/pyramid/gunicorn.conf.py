@@ -56,6 +56,6 @@ logger_class = Logger
 threads = settings.ws_max_connections + HTTP_THREADS  # a socket keeps a thread while it is open
 worker_connections = threads + 1000
 keepalive = 75
-graceful_timeout = 3  # what hangs then is killed, and all has ended within 5 s
+graceful_timeout = 2  # what hangs then is killed: all has ended within 5 s, on a busy host too
 control_socket_disable = True
 loglevel = settings.log_level.lower()
