@@ -82,7 +82,7 @@ FAULTS = (
         "stop-cuts-requests",
         "shutdown",
         "A stop does not wait for the requests in flight.",
-        (GUNICORN, "graceful_timeout = 3 ", "graceful_timeout = 0 "),
+        (GUNICORN, "graceful_timeout = 2 ", "graceful_timeout = 0 "),
     ),
     fault(
         "stop-leaves-sockets",
@@ -98,7 +98,7 @@ FAULTS = (
         "stop-waits-eight-seconds",
         "shutdown",
         "A stop waits eight seconds for what hangs.",
-        (GUNICORN, "graceful_timeout = 3 ", "graceful_timeout = 8 "),
+        (GUNICORN, "graceful_timeout = 2 ", "graceful_timeout = 8 "),
     ),
     fault(
         "stop-waits-for-silence",
@@ -120,7 +120,7 @@ FAULTS = (
             "        self.asked += 1\n"
             "        super().finish_request(conn, fs)\n",
         ),
-        (GUNICORN, "graceful_timeout = 3 ", "graceful_timeout = 8 "),
+        (GUNICORN, "graceful_timeout = 2 ", "graceful_timeout = 8 "),
     ),
     fault(
         "early-stop-is-lost",
