@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rosetta.targets.server import HOST, Target
+from rosetta.targets.ports import HOST
+from rosetta.targets.server import Target
 
 
 @dataclass

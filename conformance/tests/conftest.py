@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from rosetta.targets import venvs
+from rosetta.targets.cpus import cpus
 from rosetta.targets.manifest import Implementation, find
-from rosetta.targets.server import HOST, Server, free_port, server_environment
+from rosetta.targets.ports import HOST, free_port
+from rosetta.targets.server import Server, server_environment
 
 pytest_plugins = ["pytester"]
 
@@ -28,6 +30,11 @@ rules:
 """
 
 AddTiny = Callable[..., Implementation]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one process more than there are cores: one or another always waits for a server."""
+    return cpus() + 1
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -114,3 +114,16 @@ def test_another_process_finds_a_database_by_its_place(
     found = databases.find(database.kind, database.place)
     assert found.rows("SELECT * FROM t") == []
     assert found.url == database.url
+
+
+def test_postgresql_has_room_for_as_many_lanes_as_it_has_connections(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not postgres_answers():
+        pytest.skip("no PostgreSQL at ROSETTA_POSTGRES_URL")
+    monkeypatch.setattr(databases, "PER_LANE", 10)
+    small = databases.room()
+    monkeypatch.setattr(databases, "PER_LANE", 1)
+    assert databases.room() > small
+    monkeypatch.setattr(databases, "PER_LANE", 10_000)
+    assert databases.room() == 2

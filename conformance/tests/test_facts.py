@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rosetta.cli import main
 from rosetta.repository import facts
 from rosetta.repository.facts import BEGIN, END, lines_of_code
 from rosetta.targets.manifest import ROOT, Implementation, discover
@@ -75,7 +76,7 @@ def test_a_readme_without_marks_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_no_implementation_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert facts.main(tmp_path) == 1
+    assert main(["facts", f"--root={tmp_path}"]) == 1
     assert "no implementation found" in capsys.readouterr().err
 
 

@@ -16,9 +16,10 @@ import pytest
 from rich.console import Console
 
 from faults import FAULTS, IMPLEMENTATION
+from rosetta.cli import main
 from rosetta.contract import spec
 from rosetta.controls import trial as trials
-from rosetta.controls.campaign import control, main, recollect, take, write
+from rosetta.controls.campaign import control, recollect, take, write
 from rosetta.controls.fault import Edit, Fault, FaultError, apply, plant
 from rosetta.controls.matrix import Finding, Matrix, Outcome, Trial, conclude, document
 from rosetta.identity.compare import Difference
@@ -179,7 +180,7 @@ def bench(original: Path, tmp_path: Path) -> trials.Bench:
     """Return what trials of layer 4 need: a server that is never started has no database."""
     template = SqliteDatabase(tmp_path, "template.db")
     answers = {"by-hand": [{"status": 200}]}
-    return trials.Bench(find(IMPLEMENTATION), template, {}, answers)
+    return trials.Bench(find(IMPLEMENTATION), template, template, {}, answers)
 
 
 @pytest.mark.parametrize(
@@ -399,14 +400,13 @@ def test_unknown_names_are_refused(
 ) -> None:
     older = tmp_path / results.MATRIX
     older.touch()
-    assert main([*arguments, "--results", str(tmp_path)]) == 1
+    assert main(["faults", *arguments, "--results", str(tmp_path)]) == 1
     assert message in capsys.readouterr().err
     assert older.exists()
 
 
 def test_an_unknown_layer_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--layers", "rules,relay"])
+    assert main(["faults", "--layers", "rules,relay"]) == 1
     assert "no layer relay; there are rules, contract, model" in capsys.readouterr().err
 
 

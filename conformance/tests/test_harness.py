@@ -13,12 +13,10 @@ import pytest
 from rosetta.clients.http import Api
 from rosetta.targets import server as harness
 from rosetta.targets import venvs
+from rosetta.targets.ports import HOST
 from rosetta.targets.server import (
-    HOST,
-    PORTS,
     Server,
     ServerError,
-    free_port,
     migrate,
     server_environment,
     spawn,
@@ -178,21 +176,6 @@ def test_a_failed_migration_shows_its_log(add_tiny: AddTiny, tmp_path: Path) -> 
     with pytest.raises(ServerError, match="exit code 1") as error:
         migrate(broken, venv, "sqlite:///x", tmp_path / "migrate.log")
     assert "relation exists" in str(error.value)
-
-
-def test_free_ports_lie_below_the_ephemeral_range_and_differ() -> None:
-    ports = [free_port() for _ in range(100)]
-    assert all(port in PORTS for port in ports)
-    assert len(set(ports)) == 100
-
-
-def test_processes_have_ports_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = []
-    for pid in (4000, 4001, 4040):  # the last of another run, perhaps
-        monkeypatch.setattr(os, "getpid", lambda pid=pid: pid)
-        given.append({free_port() for _ in range(50)})
-    first, second, third = given
-    assert not (first & second | second & third | third & first)
 
 
 def gone(pid: int) -> bool:

@@ -14,14 +14,17 @@ from typing import Any
 import psutil
 import pytest
 
-from rosetta.runner import plugin  # noqa: F401 - else each run in this process imports it again
+from rosetta.controls.trial import Only
+from rosetta.runner import (  # noqa: F401 - else each run in this process imports them again
+    fixtures,
+    plugin,
+)
 from rosetta.targets.server import Server
 from tests.conftest import AddTiny
 
 CONFORMANCE = Path(__file__).parents[1]
 # Without what a small suite does not need: their import takes longer than the run.
 PLAIN = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:schemathesis")
-TWO_PROCESSES = ("-n2", "--dist=loadfile")
 BOTH_RULES = """
 import pytest
 
@@ -92,6 +95,15 @@ def test_a_suite_that_covers_the_rules_is_green(suite: Suite) -> None:
     assert (suite.results / "tiny.xml").exists()
 
 
+def test_a_run_of_only_some_tests_takes_the_plugin_that_names_them(suite: Suite) -> None:
+    suite.write("rules/test_it.py", BOTH_RULES)
+    own = (f"--root={suite.repository}", f"--results={suite.results}", *suite.target("tiny"))
+    only = Only(["suite/rules/test_it.py::test_feed"])  # which cannot be hashed
+    run = suite.pytester.runpytest_inprocess(*PLAIN, *own, "suite", plugins=[only])
+    assert run.ret == 0, run.stdout.str()
+    assert suite.result()["rules"] == {"etag": "not-run", "feed": "passed"}
+
+
 def test_a_broken_rule_is_red_and_reads_like_a_bug_report(suite: Suite) -> None:
     source = BOTH_RULES.replace(
         "def test_feed(api): pass",
@@ -115,6 +127,61 @@ def test_a_broken_rule_is_red_and_reads_like_a_bug_report(suite: Suite) -> None:
     assert suite.result()["tests"][0]["evidence"] is None
 
 
+def test_a_failure_shows_what_was_said_on_websockets(suite: Suite) -> None:
+    source = BOTH_RULES.replace(
+        "def test_feed(api): pass",
+        """def test_feed(api, server):
+    from rosetta.clients.websocket import Feed, RawWebSocket
+    from websockets.frames import Opcode
+    token = api.sign_up().token
+    with Feed(server, token=token, after=0) as feed, RawWebSocket(server, token=token) as echo:
+        echo.send_frame(Opcode.BINARY, b"\\x1b[2J" + b"x" * 1000)
+        echo.send_frame(Opcode.CLOSE, (1001).to_bytes(2, "big") + b"bye")
+        echo.close_code()
+        assert [feed.next()] == feed.ask({"type": "ping"})""",
+    )
+    run = suite.run(source)
+    red(run, "-- websockets --")
+    red(run, r"curl -i .*'Upgrade: websocket' .*/ws/events\?after=0")
+    red(run, r"[0-9.]+ s < text \([0-9]+ bytes\) \{.*\"event\": \"user.created\"")
+    told = suite.result()["tests"][1]["evidence"]["exchanges"]
+    [feed] = (each for each in told if "/ws/events" in each["request"])
+    [echo] = (each for each in told if "/ws/echo" in each["request"])
+    assert feed["response"].startswith("HTTP/1.1 101")
+    kinds = [line.split(" s ")[1][:6] for line in feed["response"].splitlines() if " s " in line]
+    assert (kinds[0], kinds.count("> text"), kinds[-1]) == ("< text", 1, "< clos")
+    assert r"> binary (1004 bytes) \x1b[2J" in echo["response"]
+    assert "> close 1001 bye" in echo["response"]
+    assert "< close 1001" in echo["response"]
+    assert len(echo["response"]) < 2000
+
+
+def test_a_failure_shows_no_websocket_of_another_test(suite: Suite) -> None:
+    source = """
+import pytest
+from rosetta.clients.websocket import Feed
+
+@pytest.fixture(scope="module")
+def feed(api, server):
+    with Feed(server, token=api.sign_up().token) as feed:
+        yield feed
+
+@pytest.mark.rule("etag")
+def test_etag(feed):
+    for _ in range(60): feed.settled()
+
+@pytest.mark.rule("feed")
+@pytest.mark.parametrize("said", [False, True])
+def test_feed(feed, said):
+    assert said and feed.settled()
+"""
+    assert suite.run(source).ret != 0
+    silent, said = (test["evidence"]["exchanges"] for test in suite.result()["tests"][1:])
+    assert silent == []
+    assert "earlier frames)" in said[0]["response"]
+    assert len(said[0]["response"].splitlines()) < 70
+
+
 def test_a_test_may_tell_the_rules_it_held_answers_to_and_its_failure_those_it_broke(
     suite: Suite,
 ) -> None:
@@ -130,7 +197,7 @@ def test_bad(held):
     raise Violation("no", [("curl x", "HTTP/1.1 500")], ["feed"])
 """,
     )
-    assert suite.run(BOTH_RULES, *TWO_PROCESSES).ret != 0
+    assert suite.run(BOTH_RULES).ret != 0
     result = suite.result()
     bad, good = result["tests"][:2]
     assert (good["held"], good["broken"]) == (["etag", "feed"], [])
@@ -260,8 +327,8 @@ def test_the_tests_of_a_rule_can_be_selected(suite: Suite) -> None:
     assert result["rules"] == {"etag": "not-run", "feed": "passed"}
 
 
-def test_several_rules_can_be_selected_by_several_processes_too(suite: Suite) -> None:
-    run = suite.run(BOTH_RULES, "--rule=feed", "--rule=etag", *TWO_PROCESSES)
+def test_several_rules_can_be_selected(suite: Suite) -> None:
+    run = suite.run(BOTH_RULES, "--rule=feed", "--rule=etag")
     assert run.ret == 0, run.stdout.str()
     assert (suite.result()["partial"], len(suite.result()["tests"])) == ("", 2)
 
@@ -351,9 +418,13 @@ def test_the_key_of_another_server_may_be_told(
 def test_another_server_that_does_not_answer_is_red(suite: Suite) -> None:
     suite.write("rules/test_it.py", BOTH_RULES)
     options = [*PLAIN, "suite", "--base-url=http://127.0.0.1:1", f"--root={suite.repository}"]
-    # In a process of its own: httpx keeps the exception classes of the first httpcore it saw.
-    run = suite.pytester.runpytest_subprocess(*options, f"--results={suite.results}")
+    run = suite.pytester.runpytest_inprocess(*options, f"--results={suite.results}")
     red(run, "no server at http://127.0.0.1:1")
+
+
+def test_a_base_url_that_cannot_be_tested_is_an_error_that_says_why(suite: Suite) -> None:
+    run = suite.run(BOTH_RULES, target="http://ada:secret@127.0.0.1:1")
+    red(run, "--base-url: .*leave out user and password")
 
 
 def test_a_database_that_cannot_be_dropped_is_red(suite: Suite) -> None:
@@ -367,64 +438,6 @@ def test_it(fleet, monkeypatch):
 """
     red(suite.run(breaking), "cleaning up failed: still there")
     assert suite.result()["problems"] == ["cleaning up failed: still there"]
-
-
-# -- several processes
-
-
-def test_processes_share_one_run(suite: Suite) -> None:
-    first, second = BOTH_RULES.partition('@pytest.mark.rule("feed")')[::2]
-    suite.write("rules/test_other.py", f'import pytest\n@pytest.mark.rule("feed"){second}')
-    run = suite.run(first, *TWO_PROCESSES)
-    assert run.ret == 0, run.stdout.str()
-    result = suite.result()
-    assert result["rules"] == {"etag": "passed", "feed": "passed"}
-    assert (result["complete"], result["processes"], len(result["tests"])) == (True, 2, 2)
-    assert (suite.results / "tiny.xml").exists()
-
-
-def test_processes_tell_what_is_wrong_with_the_suite_once(suite: Suite) -> None:
-    source = BOTH_RULES.replace('"feed"', '"etag"') + "\ndef test_lost(): pass\n"
-    red(suite.run(source, *TWO_PROCESSES), "test_lost names no rule")
-    assert len(suite.result()["problems"]) == 2
-
-
-def test_a_failure_in_another_process_reads_like_a_bug_report(suite: Suite) -> None:
-    source = BOTH_RULES.replace("test_feed(api): pass", "test_feed(api): assert api.sign_up() == 1")
-    red(suite.run(source, *TWO_PROCESSES), "The feed MUST tell of every write")
-    red(suite.run(source, *TWO_PROCESSES), "the main server's log")
-    asked = suite.result()["tests"][1]["evidence"]["exchanges"]
-    assert [exchange["request"].rpartition("/")[2] for exchange in asked] == ["users"]
-    assert suite.result()["rules"] == {"etag": "passed", "feed": "failed"}
-
-
-def test_a_server_that_does_not_start_ends_every_process(suite: Suite) -> None:
-    red(suite.run(BOTH_RULES, *TWO_PROCESSES, target="tiny-dies"), "cannot start: no such table")
-    assert not suite.result("tiny-dies")["complete"]
-
-
-def test_a_process_that_breaks_down_is_red_and_its_servers_end(suite: Suite) -> None:
-    source = BOTH_RULES.replace(
-        "test_feed(api): pass", "test_feed(server): import os; print(server.pid); os._exit(3)"
-    )
-    red(suite.run(source, *TWO_PROCESSES, "--max-worker-restart=0"), "of the suite broke down")
-    assert suite.result()["problems"]
-    logs = suite.results / "tiny.logs"
-    assert list(logs.glob("gw*-main.log"))
-    left = [process for process in psutil.process_iter() if writes_to(process, logs)]
-    assert left == []
-
-
-def writes_to(process: psutil.Process, logs: Path) -> bool:
-    """Tell whether a process has a log of this directory open."""
-    try:
-        return any(Path(file.path).parent == logs for file in process.open_files())
-    except psutil.Error:
-        return False
-
-
-def test_a_server_that_is_not_ours_is_tested_by_one_process(suite: Suite, tiny: Server) -> None:
-    red(suite.run(BOTH_RULES, *TWO_PROCESSES, target=tiny.base_url), "takes no --numprocesses")
 
 
 # -- the end
@@ -451,10 +464,9 @@ def test_servers(server, limits_server, launch, client, database):
     assert not any(psutil.pid_exists(int(pid)) for pid in pids)
 
 
-@pytest.mark.parametrize("processes", [0, 2])
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_ends_its_servers_and_is_not_green(
-    suite: Suite, sent: signal.Signals, processes: int
+    suite: Suite, sent: signal.Signals
 ) -> None:
     told = suite.pytester.path / "pid"
     os.mkfifo(told)
@@ -462,7 +474,7 @@ def test_an_interrupted_run_ends_its_servers_and_is_not_green(
     source = BOTH_RULES.replace("test_feed(api): pass", f"test_feed(server): {waiting}")
     suite.write("rules/test_it.py", source)
     options = [*suite.target("tiny"), f"--root={suite.repository}", f"--results={suite.results}"]
-    command = [sys.executable, "-m", "pytest", "suite", f"-n{processes}", *options]
+    command = [sys.executable, "-m", "pytest", "suite", *options]
     with subprocess.Popen(  # noqa: S603
         command, stdout=subprocess.PIPE, text=True, cwd=suite.pytester.path
     ) as process:

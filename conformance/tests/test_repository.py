@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from rosetta.repository import copies, parity, serve
+from rosetta.cli import main
+from rosetta.repository import copies, serve
 from rosetta.repository.copies import CopyError, commands_of
 from rosetta.targets.manifest import ROOT, find
-from rosetta.targets.server import ServerError, free_port
+from rosetta.targets.ports import free_port
+from rosetta.targets.server import ServerError
 from tests.conftest import TINY
 
 CONFORMANCE = Path(__file__).parents[1]
@@ -34,14 +36,14 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_equal_files_are_at_parity(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert parity.main(root) == 0
+    assert main(["parity", f"--root={root}"]) == 0
     assert "server: one, two" in capsys.readouterr().out
 
 
 def test_a_drifted_file_is_red_and_shown(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with (root / "impl" / "two" / "server.py").open("a") as file:
         file.write("# drift\n")
-    assert parity.main(root) == 1
+    assert main(["parity", f"--root={root}"]) == 1
     error = capsys.readouterr().err
     assert "server has drifted" in error
     assert "+# drift" in error
@@ -50,18 +52,18 @@ def test_a_drifted_file_is_red_and_shown(root: Path, capsys: pytest.CaptureFixtu
 def test_bytes_that_no_line_shows_are_drift_too(root: Path) -> None:
     path = root / "impl" / "two" / "server.py"
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
-    assert parity.main(root) == 1
+    assert main(["parity", f"--root={root}"]) == 1
 
 
 @pytest.mark.parametrize("name", ["one", "two"])
 def test_a_missing_file_is_red(root: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "impl" / name / "server.py").unlink()
-    assert parity.main(root) == 1
+    assert main(["parity", f"--root={root}"]) == 1
     assert f"is missing (named by {name})" in capsys.readouterr().err
 
 
 def test_parity_of_nothing_is_red(tmp_path: Path) -> None:
-    assert parity.main(tmp_path) == 1
+    assert main(["parity", f"--root={tmp_path}"]) == 1
 
 
 def test_the_commands_are_the_first_block_under_start() -> None:
@@ -119,18 +121,18 @@ def test_a_copy_sees_nothing_of_the_repository(
 
 
 def test_serve_passes_the_contracts_variables_on(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, root: Path, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("LOG_LEVEL", "DEBUG")
     monkeypatch.setenv("PORT", "1")
-    environment = serve.environment_for(tmp_path, "::1", 2, 3)
+    environment = serve.environment_for(find("one", root), tmp_path, "::1", 2, 3)
     assert environment["LOG_LEVEL"] == "DEBUG"
     assert [environment[name] for name in ("HOST", "PORT", "WORKERS")] == ["::1", "2", "3"]
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_serve_becomes_the_server_and_ends_with_it(root: Path, sent: signal.Signals) -> None:
-    command = [sys.executable, "-m", "rosetta.repository.serve", "one", f"--port={free_port()}"]
+    command = [sys.executable, "-m", "rosetta", "serve", "one", f"--port={free_port()}"]
     with subprocess.Popen(  # noqa: S603
         [*command, f"--root={root}"], cwd=CONFORMANCE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -143,7 +145,7 @@ def test_serve_becomes_the_server_and_ends_with_it(root: Path, sent: signal.Sign
 
 
 def test_serve_names_what_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    assert serve.main(["nope"]) == 1
+    assert main(["serve", "nope"]) == 1
     assert "no implementation" in capsys.readouterr().err
 
 

@@ -7,30 +7,35 @@ from pathlib import Path
 
 import pytest
 
+from rosetta.cli import main
 from rosetta.controls import stability
+from rosetta.controls.stability import Attempt
 from rosetta.results import documents
-from rosetta.results.run import RunResult
 from rosetta.targets.manifest import ROOT, ManifestError, discover
 from tests import samples
 
-Change = Callable[[RunResult], object]
+Change = Callable[[Attempt], object]
 NAME = next(iter(discover()))
 
 
-def steady(name: str, _: int) -> RunResult | None:
-    return samples.run(name)
+NAMES = ("tiny", NAME)
 
 
-def third(change: Change) -> stability.Run:
+def steady(_: int) -> dict[str, Attempt]:
+    return {name: Attempt(samples.run(name), []) for name in NAMES}
+
+
+def third(change: Change) -> stability.Prove:
     """Return a fake whose third run is changed."""
 
-    def run(name: str, number: int) -> RunResult | None:
-        made = samples.run(name)
+    def prove(number: int) -> dict[str, Attempt]:
+        made = steady(number)
         if number == 3:
-            change(made)
+            for attempt in made.values():
+                change(attempt)
         return made
 
-    return run
+    return prove
 
 
 def test_runs_that_are_the_same_are_stable() -> None:
@@ -44,15 +49,21 @@ def test_runs_that_are_the_same_are_stable() -> None:
     }
 
 
-def fail(run: RunResult) -> None:
-    run.tests[2].outcome = "failed"
+def fail(attempt: Attempt) -> None:
+    assert attempt.run
+    attempt.run.tests[2].outcome = "failed"
+
+
+def lose(attempt: Attempt) -> None:
+    assert attempt.run
+    attempt.run.tests.pop(2)
 
 
 @pytest.mark.parametrize(
     ("change", "outcomes"),
     [
         (fail, ["passed", "passed", "failed", "passed"]),
-        (lambda r: r.tests.pop(2), ["passed", "passed", "missing", "passed"]),
+        (lose, ["passed", "passed", "missing", "passed"]),
     ],
 )
 def test_a_test_that_differs_once_is_named(change: Change, outcomes: list[str]) -> None:
@@ -62,16 +73,18 @@ def test_a_test_that_differs_once_is_named(change: Change, outcomes: list[str]) 
 
 
 def test_a_verdict_that_differs_once_is_not_stable() -> None:
-    found = stability.repeat(third(lambda r: r.problems.append("x")), ["tiny"], 3)["tiny"]
+    found = stability.repeat(third(lambda attempt: attempt.reasons.append("x")), ["tiny"], 3)[
+        "tiny"
+    ]
     assert found["verdicts"] == [[], [], ["x"]]
     assert not stability.stable(found)
 
 
 def test_a_run_without_a_result_is_not_stable() -> None:
-    def run(name: str, number: int) -> RunResult | None:
-        return samples.run(name) if number == 1 else None
+    def prove(number: int) -> dict[str, Attempt]:
+        return steady(number) if number == 1 else {}
 
-    found = stability.repeat(run, ["tiny"], 2)["tiny"]
+    found = stability.repeat(prove, ["tiny"], 2)["tiny"]
     assert found["verdicts"] == [[], ["no result"]]
     assert not stability.stable(found)
 
@@ -79,9 +92,11 @@ def test_a_run_without_a_result_is_not_stable() -> None:
 # -- the command, on a fake
 
 
-def command(monkeypatch: pytest.MonkeyPatch, results: Path, run: stability.Run, *words: str) -> int:
-    monkeypatch.setattr(stability, "run_in", lambda *_: run)
-    return stability.main([*words, "--results", str(results), "--", "suite"])
+def command(
+    monkeypatch: pytest.MonkeyPatch, results: Path, prove: stability.Prove, *words: str
+) -> int:
+    monkeypatch.setattr(stability, "prove_in", lambda *_: prove)
+    return main(["stability", *words, f"--results={results}"])
 
 
 def test_the_result_is_written_and_told(
@@ -102,13 +117,13 @@ def test_the_result_is_written_and_told(
     ("run", "told"),
     [
         (third(fail), f"{NAME}: model: passed, passed, failed"),
-        (lambda *_: None, f"{NAME}: 3 of 3 runs were red"),
+        (lambda _: {}, f"{NAME}: 3 of 3 runs were red"),
     ],
 )
 def test_whatever_is_not_always_green_is_red(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    run: stability.Run,
+    run: stability.Prove,
     told: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -129,8 +144,10 @@ def test_words_that_mean_nothing_are_refused(words: list[str]) -> None:
         stability.chosen(words)
 
 
-def test_a_run_is_one_of_pytest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_leaves_no_verdict_has_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(ROOT / "conformance")
-    run = stability.run_in(tmp_path, ["suite/rules/test_routing.py", "--collect-only"])
-    assert run(NAME, 1) is None  # nothing was run
-    assert "test_routing.py" in (tmp_path / NAME / "1" / "said.txt").read_text()
+    prove = stability.prove_in(tmp_path, [NAME], ["suite/nothing_of_the_kind.py"])
+    assert prove(1) == {}
+    assert "is no file of tests" in (tmp_path / "1" / "said.txt").read_text()
