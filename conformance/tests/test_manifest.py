@@ -70,6 +70,24 @@ def test_those_of_some_names_come_in_the_order_asked_for(tmp_path: Path) -> None
     assert list(select([], tmp_path)) == ["falcon", "flask", "quart"]
 
 
+def test_folders_elsewhere_are_chosen_by_their_paths_beside_names(tmp_path: Path) -> None:
+    write(tmp_path, MANIFEST)
+    write(tmp_path / "elsewhere", MANIFEST, "mine")
+    mine = tmp_path / "elsewhere" / "impl" / "mine"
+    chosen = select(["flask", str(mine), "flask"], tmp_path)
+    assert {name: each.folder for name, each in chosen.items()} == {
+        "flask": tmp_path / "impl" / "flask",
+        "mine": mine,
+    }
+
+
+def test_two_of_one_name_are_not_chosen_together(tmp_path: Path) -> None:
+    write(tmp_path, MANIFEST)
+    write(tmp_path / "elsewhere", MANIFEST)
+    with pytest.raises(ManifestError, match="have one name: test them one by one"):
+        select(["flask", str(tmp_path / "elsewhere" / "impl" / "flask")], tmp_path)
+
+
 def test_nothing_found_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="no implementation found"):
         find("flask", tmp_path)

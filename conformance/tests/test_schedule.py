@@ -8,7 +8,7 @@ import pytest
 
 from rosetta.runner.schedule import (
     SECONDS,
-    SENSITIVE,
+    SHAREABLE,
     WAITING,
     Lane,
     Schedule,
@@ -31,7 +31,7 @@ def test_what_waits_is_there(path: str) -> None:
     assert not test or f"def {test}" in (SUITE / file).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", [*SECONDS, *SENSITIVE])
+@pytest.mark.parametrize("name", sorted({*SECONDS, *SHAREABLE}))
 def test_what_the_tables_name_is_there(name: str) -> None:
     groups = [*WAITING, *(str(path.relative_to(SUITE)) for path in SUITE.rglob("test_*.py"))]
     assert any(group.startswith(name) for group in groups)
@@ -127,15 +127,15 @@ def test_a_target_that_is_dropped_is_not_taken_up_again() -> None:
     assert run(schedule) == ["b 1"]
 
 
-def test_on_a_shared_server_what_is_sensitive_runs_alone() -> None:
-    files = ("rules/test_bodies", "rules/test_feed", "rules/test_precedence", "model/test_http")
+def test_on_a_shared_server_what_cannot_be_shared_runs_alone() -> None:
+    files = ("rules/test_routing", "rules/test_feed", "rules/test_messages", "model/test_http")
     nodeids = {
         place: f"suite/{file}.py::t{place}" for place, file in enumerate(f for f in files * 300)
     }
     schedule = Schedule(shards_of("url", nodeids, shared=True), 4, 4)
     lanes = [opened(schedule), opened(schedule)]
     names = {lane.shard.name for lane in lanes if lane.shard}
-    assert names == {"rules/test_bodies.py", "rules/test_precedence.py"}
+    assert names == {"rules/test_routing.py", "rules/test_messages.py"}
     assert schedule.open() is None
     assert schedule.take(lanes[0]) is None
     schedule.close(lanes[0])

@@ -42,10 +42,10 @@ SECONDS: Mapping[str, float] = {
     "rules/test_feed_close.py": 4.0,
 }
 PER_TEST = 0.02
-# A server that others use, too: what looks at the feed or at whole lists has it for itself.
-SENSITIVE = (
-    *("contract/", "model/", "rules/test_feed", "rules/test_concurrency"),
-    *("rules/test_websocket_handshake", "waiting"),
+# Of a server that all lanes share, everything else is tested alone: it looks at the feed or at whole
+# lists, in which what other lanes do shows.
+SHAREABLE = tuple(
+    f"rules/test_{name}.py" for name in ("authentication", "messages", "resources", "routing")
 )
 # Opening a lane costs the start of a server: it must be worth it, in seconds of work left.
 WORTHWHILE = 4.0
@@ -101,7 +101,7 @@ def shards_of(target: str, nodeids: Mapping[int, str], *, shared: bool = False) 
             SECONDS.get(name, PER_TEST * len(places)),
             tuple(sorted(places, key=lambda place: (place_of(nodeids[place]), place))),
             waits=name in WAITING,
-            alone=shared and name.startswith(SENSITIVE),
+            alone=shared and name not in SHAREABLE,
         )
         for name, places in groups.items()
     ]

@@ -73,20 +73,20 @@ def discover(root: Path = ROOT) -> dict[str, Implementation]:
 
 
 def select(names: Sequence[str] = (), root: Path = ROOT) -> dict[str, Implementation]:
-    """Return the implementations of these names in their order, without any all there are.
+    """Return the implementations of these names or paths, by name, without any all of ``root/impl``.
 
-    Raise ManifestError if there are none, or none of a name, naming those that exist.
+    Raise ManifestError if there are none, or what ``find`` raises, or if two have one name.
     """
-    found = discover(root)
-    if not found:
-        raise ManifestError(
-            f"no implementation found: no folder of {root / 'impl'} has a manifest "
-            f"([tool.conformance] in a {PYTHON_MANIFEST}, or a {ANY_MANIFEST})"
-        )
-    for name in names:
-        if name not in found:
-            raise ManifestError(f"no implementation {name!r}: there are {', '.join(found)}")
-    return {name: found[name] for name in names or found}
+    if not names:
+        return _all(root)
+    chosen: dict[str, Implementation] = {}
+    for implementation in (find(name, root) for name in names):
+        other = chosen.setdefault(implementation.name, implementation)
+        if other.folder != implementation.folder:
+            raise ManifestError(
+                f"{other.folder} and {implementation.folder} have one name: test them one by one"
+            )
+    return chosen
 
 
 def find(name_or_path: str, root: Path = ROOT) -> Implementation:
@@ -96,7 +96,11 @@ def find(name_or_path: str, root: Path = ROOT) -> Implementation:
     folder under ``root/impl``. Raise ManifestError: for an unknown name it names those that exist.
     """
     if not _is_path(name_or_path):
-        return select([name_or_path], root)[name_or_path]
+        found = _all(root)
+        if name_or_path not in found:
+            there = ", ".join(found)
+            raise ManifestError(f"no implementation {name_or_path!r}: there are {there}")
+        return found[name_or_path]
     folder = Path(name_or_path).expanduser().resolve()
     if not folder.is_dir():
         raise ManifestError(f"{folder} is not a folder: give the folder that holds the manifest")
@@ -107,6 +111,17 @@ def find(name_or_path: str, root: Path = ROOT) -> Implementation:
             f"nor a {PYTHON_MANIFEST} with the table [tool.conformance]"
         )
     return implementation
+
+
+def _all(root: Path) -> dict[str, Implementation]:
+    """Return what ``discover`` finds; raise ManifestError if that is nothing."""
+    found = discover(root)
+    if not found:
+        raise ManifestError(
+            f"no implementation found: no folder of {root / 'impl'} has a manifest "
+            f"([tool.conformance] in a {PYTHON_MANIFEST}, or a {ANY_MANIFEST})"
+        )
+    return found
 
 
 def read(folder: Path) -> Implementation | None:
