@@ -16,6 +16,7 @@ from referencing.jsonschema import DRAFT202012
 
 SPEC = Path(__file__).resolve().parents[3] / "spec"
 METHODS = ("get", "put", "post", "delete", "patch", "head", "options", "trace")
+ANY_PROBLEM = "#/components/schemas/Problem"
 ANY = 0  # the status of an Answer that holds whatever the status
 
 
@@ -170,7 +171,7 @@ class Spec:
 
     def __init__(self, folder: Path = SPEC) -> None:
         self.folder = folder
-        self.openapi = self._document("openapi.yaml")
+        self.openapi = own_answers(self._document("openapi.yaml"))
         self.asyncapi = self._document("asyncapi.yaml")
         self.rules = Rules(self._document("rules.yaml").content)
 
@@ -285,6 +286,25 @@ class Spec:
         schema = self.at(node, "content", media, "schema")
         kind: str = schema.content["properties"]["type"]["const"]
         return kind.removeprefix("/problems/")
+
+
+def own_answers(openapi: Node) -> Node:
+    """Return the description without what only others answer: a gateway, a rate limiter.
+
+    For generated clients every operation has a `default` response, and every problem may be any
+    `Problem` as well. The service itself is held to its own problems.
+    """
+    responses = openapi.content["components"]["responses"]
+    for content in (response.get("content", {}) for response in responses.values()):
+        for media in content.values():
+            own, *others = media["schema"].get("anyOf", [media["schema"]])
+            if others == [{"$ref": ANY_PROBLEM}]:
+                media["schema"] = own
+    for item in openapi.content["paths"].values():
+        for method in item.keys() & set(METHODS):
+            item[method]["responses"].pop("default", None)
+    responses.pop("OtherProblem", None)
+    return openapi
 
 
 def read_yaml(path: Path) -> Any:  # noqa: ANN401 - JSON

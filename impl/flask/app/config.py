@@ -1,10 +1,19 @@
 """Settings from the environment, under the same names in every implementation."""
 
+import re
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, PositiveInt, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PositiveInt,
+    SecretStr,
+    StringConstraints,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEVELOPMENT_KEY = "development-only-secret-key-0123456789"
 MIN_KEY_BYTES = 32  # RFC 7518 section 3.2: an HS256 key is at least as long as its hash
@@ -25,6 +34,22 @@ def _readable(url: str) -> str:
     if unreadable:
         raise ValueError("This is no URL; special characters in it must be percent-encoded")
     return url
+
+
+def _split(value: object) -> object:
+    return re.split(r"[ \t]*,[ \t]*", value.strip(" \t")) if isinstance(value, str) else value
+
+
+def _alone(origins: frozenset[str]) -> frozenset[str]:
+    if "*" in origins and len(origins) > 1:
+        raise ValueError("* stands for all origins and takes no others beside it")
+    return origins
+
+
+# RFC 6454 section 6.1, as browsers send it: in lower case, without a slash at the end.
+Origin = Annotated[
+    str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9+.-]*://[a-z0-9.\[\]:_-]+)$")
+]
 
 
 class Settings(BaseSettings):
@@ -50,6 +75,9 @@ class Settings(BaseSettings):
     workers: PositiveInt = 1
     ws_max_connections: PositiveInt = 200
     ws_queue_events: PositiveInt = 1000
+    cors_origins: Annotated[
+        frozenset[Origin], NoDecode, BeforeValidator(_split), AfterValidator(_alone)
+    ] = frozenset()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import URL, MetaData, event, make_url
 from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import DeclarativeBase
 
@@ -37,10 +37,19 @@ _SQLITE_UNREACHABLE = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_IOERR,
 }
+# PostgreSQL's own names: a later migration can name what it changes, on SQLite too.
+NAMING_CONVENTION = {
+    "pk": "%(table_name)s_pkey",
+    "uq": "%(table_name)s_%(column_0_N_name)s_key",
+    "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+    "ck": "%(table_name)s_%(constraint_name)s_check",
+}
 
 
 class Base(DeclarativeBase):
     """The metadata that the migrations compare the database with."""
+
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
 
 db = SQLAlchemy(model_class=Base)

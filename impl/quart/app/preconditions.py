@@ -7,9 +7,12 @@ _ELEMENT = re.compile(
 )
 
 
-def etag(version: int) -> str:
-    """Return the strong entity tag of a resource's version."""
-    return f'"{version}"'
+def etag(resource_id: int, version: int) -> str:
+    """Return the strong entity tag of a resource's version.
+
+    The id is part of it: two users must not have the same tag at `/users/me`.
+    """
+    return f'"{resource_id}-{version}"'
 
 
 def if_match_fails(field: str | None, current: str) -> bool:
