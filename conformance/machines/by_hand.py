@@ -486,18 +486,18 @@ def sign_up_precedence(hand: Hand) -> None:
 def conditions(hand: Hand) -> None:
     """Every list of entity-tags in both fields, at reads and at writes."""
     item = hand.api.create_item(hand.ada, name="Tagged")
-    version = 1
+    version = 1  # `{v}` stands for the tag of it, without its quotes
     every = itertools.product(TAGS_LISTED, ("If-Match", "If-None-Match"))
     elsewhere = ("/users/me", "/items", "/healthz", hand.bob.path)
     for turn, (value, name) in enumerate(every):
-        now: Field = (name, value.replace("{v}", str(version)).encode())
+        now: Field = (name, value.replace("{v}", f"{item.id}-{version}").encode())
         hand.send(("GET", "HEAD")[turn // 2 % 2], item.path, now, who=hand.ada)
         hand.send("GET", elsewhere[turn % len(elsewhere)], now, who=hand.ada)
         method, body = (("PATCH", '{"price_cents":1}'), ("PUT", ITEM))[turn // 2 % 2]
         version += hand.send(method, item.path, now, JSON, body=body, who=hand.ada) == 200
         if turn % 3 == 0:
             one_time = hand.api.create_item(hand.ada, name="Once")
-            once = (name, value.replace("{v}", "1").encode())
+            once = (name, value.replace("{v}", f"{one_time.id}-1").encode())
             hand.send("DELETE", one_time.path, once, who=hand.ada)
             hand.send("POST", "/items", now, JSON, body="{}", who=hand.ada)
     lines(hand, item, version)
@@ -505,7 +505,7 @@ def conditions(hand: Hand) -> None:
 
 def lines(hand: Hand, item: Item, version: int) -> None:
     """The two fields in several lines, together, and beside those of dates."""
-    current, old = f'"{version}"', '"0"'
+    current, old = item.tag(version), item.tag(0)
     late, early = "Fri, 31 Dec 2100 23:59:59 GMT", "Mon, 01 Jan 2001 00:00:00 GMT"
     for name in ("If-Match", "If-None-Match"):
         for values in ((old, current), (current, old), (old, old), ("*", old), ("", current)):

@@ -90,7 +90,7 @@ class FeedMachine(RuleBasedStateMachine):
         elif write == "delete":
             self.world.ask(Request("DELETE", items[0].path, token))
         else:
-            body, tag = {"price_cents": items[0].version}, '"0"' if write == "refused" else None
+            body, tag = {"price_cents": items[0].version}, '"0-0"' if write == "refused" else None
             self.world.ask(Request("PATCH", items[0].path, token, body, if_match=tag))
 
     @rule(index=INDEX, put=st.booleans())

@@ -256,8 +256,9 @@ class HttpMachine(RuleBasedStateMachine):
 
 
 def filled_in(tags: str | None, resource: Resource | None) -> str | None:
-    """Return a list of entity-tags with the resource's versions in it."""
+    """Return a list of entity-tags with those of the resource's versions in it."""
     if tags is None:
         return None
-    version = resource.version if resource else 1
-    return tags.format(now=version, past=version - 1, next=version + 1)
+    id_, version = (resource.id, resource.version) if resource else (UNKNOWN, 1)
+    numbers = {"now": version, "past": version - 1, "next": version + 1}
+    return tags.format(**{name: f"{id_}-{number}" for name, number in numbers.items()})

@@ -53,7 +53,7 @@ NOBODY = 11  # and this is one that never was
 INDEX = st.integers(0, NOBODY)
 # Whose token a request bears.
 SIGNERS = st.sampled_from(["owner"] * 5 + ["other", "other", "nobody", "forged"])
-# The lists of entity-tags of a precondition: `{now}` is the current version.
+# The lists of entity-tags of a precondition: `{now}` is the current tag without its quotes.
 TAG_LISTS = st.sampled_from(
     [
         '"{now}"',

@@ -459,7 +459,8 @@ ITEM = {
 }
 FIELDS = {
     "Content-Type": "application/json",
-    "ETag": '"1"',
+    "Cache-Control": "private, no-cache",
+    "ETag": '"1-1"',
     "X-Content-Type-Options": "nosniff",
     "X-Request-ID": "a",
 }
@@ -487,7 +488,7 @@ def judged(
 def test_a_right_answer_passes() -> None:
     assert judged(200, ITEM, {}) == []
     assert judged(200, None, {}, ASKED.replace(b"GET", b"HEAD")) == []
-    media = {"Content-Type": "application/problem+json", "ETag": None}
+    media = {"Content-Type": "application/problem+json", "ETag": None, "Cache-Control": None}
     assert judged(404, PROBLEM, media) == []
     assert judged(404, PROBLEM, media, ASKED.replace(b"items/1", b"nothing")) == []
 
@@ -518,7 +519,7 @@ def test_a_wrong_answer_is_named_with_its_rule(
 
 
 def test_a_problem_that_no_table_has_is_wrong_on_any_path() -> None:
-    media = {"Content-Type": "application/problem+json", "ETag": None}
+    media = {"Content-Type": "application/problem+json", "ETag": None, "Cache-Control": None}
     nowhere = ASKED.replace(b"items/1", b"nothing")
     [(rule, words)] = judged(404, PROBLEM | {"title": "Nope"}, media, nowhere)
     assert rule == "problem"

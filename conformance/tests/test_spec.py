@@ -11,7 +11,17 @@ import yaml
 from openapi_spec_validator import validate
 from schemathesis.core.result import Ok
 
-from rosetta.contract.spec import ANY, SPEC, Answer, Node, Operation, Spec, load
+from rosetta.contract.spec import (
+    ANY,
+    METHODS,
+    SPEC,
+    Answer,
+    Node,
+    Operation,
+    Spec,
+    load,
+    read_yaml,
+)
 
 CONTRACT = load()
 RULES = CONTRACT.rules
@@ -78,6 +88,30 @@ def test_schemathesis_loads_every_operation() -> None:
     loaded = [r.ok().definition.raw["operationId"] for r in results if isinstance(r, Ok)]
     assert len(loaded) == len(results)
     assert sorted(loaded) == sorted(CONTRACT.operations)
+
+
+def test_a_client_may_be_answered_any_problem_by_what_stands_before_the_service() -> None:
+    whole = read_yaml(SPEC / "openapi.yaml")
+    operations = [
+        item[method] for item in whole["paths"].values() for method in METHODS if method in item
+    ]
+    other = {"$ref": "#/components/responses/OtherProblem"}
+    assert [op["operationId"] for op in operations if op["responses"].get("default") != other] == []
+    problems = [
+        response["content"]["application/problem+json"]["schema"]
+        for name, response in whole["components"]["responses"].items()
+        if "application/problem+json" in response.get("content", {}) and name != "OtherProblem"
+    ]
+    assert len(problems) > 10
+    general = {"$ref": "#/components/schemas/Problem"}
+    assert [schema for schema in problems if schema["anyOf"][1:] != [general]] == []
+
+
+def test_every_operation_says_whether_it_needs_a_token() -> None:
+    for path in CONTRACT.openapi.content["paths"].values():
+        for method in path.keys() & set(METHODS):
+            signed = path[method]["operationId"] in RULES.sets["signed"]
+            assert path[method]["security"] == ([{"bearer": []}] if signed else [])
 
 
 def test_every_body_has_an_example() -> None:

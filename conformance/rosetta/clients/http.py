@@ -64,6 +64,10 @@ class Account:
         """The path of the user."""
         return f"/users/{self.id}"
 
+    def tag(self, version: int) -> str:
+        """Return the entity-tag of a version."""
+        return f'"{self.id}-{version}"'
+
 
 class Api:
     """HTTP/1.1 requests to one server: no redirects, no proxies, no retries, no cookies.
@@ -184,7 +188,7 @@ class Api:
             name=seed.NAME,
             password=seed.PASSWORD,
             token=sign_token(user.id, self._secret_key),
-            etag='"1"',
+            etag=f'"{user.id}-1"',
             body=user.body,
         )
 
@@ -327,6 +331,10 @@ class Item:
     def path(self) -> str:
         """The path of the item."""
         return f"/items/{self.id}"
+
+    def tag(self, version: int) -> str:
+        """Return the entity-tag of a version."""
+        return f'"{self.id}-{version}"'
 
 
 def sign_token(user_id: int, secret_key: str, **claims: Any) -> str:  # noqa: ANN401 - JSON

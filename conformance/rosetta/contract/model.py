@@ -21,6 +21,7 @@ Kind = Literal["user", "item"]
 Fields = dict[str, Json]
 
 CHALLENGE = 'Bearer realm="api"'
+CACHE_CONTROL = "private, no-cache"  # of what is read with a token
 INVALID_TOKEN = f'{CHALLENGE}, error="invalid_token"'
 ITEM_DEFAULTS: Fields = {"description": None, "status": "draft", "tags": []}
 LISTED_TAG = re.compile(r'(?:^|,)[ \t]*((?:W/)?"[!#-~\x80-\xff]*")[ \t]*(?=,|$)')
@@ -99,11 +100,12 @@ class Resource:
     @property
     def etag(self) -> str:
         """The strong entity-tag."""
-        return f'"{self.version}"'
+        return f'"{self.id}-{self.version}"'
 
     def answer(self, status: int, **headers: str) -> Answer:
-        """Return the answer that shows it."""
-        return Answer(status, dict(self.shown), {"ETag": self.etag, **headers})
+        """Return the answer that shows it; in names of headers `_` stands for `-`."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return Answer(status, dict(self.shown), {"ETag": self.etag, **named})
 
 
 class Refusal(Exception):
@@ -300,8 +302,8 @@ class Model:
     def _read(self, request: Request, resource: Resource) -> Answer:
         tags = request.if_none_match
         if tags is not None and lists(tags, resource.etag, weakly=True):
-            return Answer(304, None, {"ETag": resource.etag})
-        return resource.answer(200)
+            return Answer(304, None, {"ETag": resource.etag, "Cache-Control": CACHE_CONTROL})
+        return resource.answer(200, Cache_Control=CACHE_CONTROL)
 
     def _update(self, resource: Resource, made: Made, fields: Fields) -> Answer:
         before = resource.shown["updated_at"]
@@ -329,11 +331,12 @@ class Model:
         rows = sorted((r for r in resources if passes(r, given)), key=lambda r: r.id)
         rows = [row for row in rows if row.id > after]
         body: Fields = {"data": [dict(row.shown) for row in rows[:limit]], "next": None}
+        headers = {"Cache-Control": CACHE_CONTROL}
         if len(rows) <= limit:
-            return Answer(200, body)
+            return Answer(200, body, headers)
         following = {**given, "limit": limit, "after": rows[limit - 1].id}
         body["next"] = f"{request.path}?{urlencode(following)}"
-        return Answer(200, body, {"Link": f'<{body["next"]}>; rel="next"'})
+        return Answer(200, body, headers | {"Link": f'<{body["next"]}>; rel="next"'})
 
 
 def check_preconditions(request: Request, resource: Resource) -> None:

@@ -17,6 +17,7 @@ from referencing.jsonschema import DRAFT202012
 SPEC = Path(__file__).resolve().parents[3] / "spec"
 METHODS = ("get", "put", "post", "delete", "patch", "head", "options", "trace")
 ANY_PROBLEM = "#/components/schemas/Problem"
+OF_OTHERS = (("schemas", "Problem"), ("responses", "OtherProblem"), ("examples", "OtherProblem"))
 ANY = 0  # the status of an Answer that holds whatever the status
 
 
@@ -294,7 +295,8 @@ def own_answers(openapi: Node) -> Node:
     For generated clients every operation has a `default` response, and every problem may be any
     `Problem` as well. The service itself is held to its own problems.
     """
-    responses = openapi.content["components"]["responses"]
+    components = openapi.content["components"]
+    responses = components["responses"]
     for content in (response.get("content", {}) for response in responses.values()):
         for media in content.values():
             own, *others = media["schema"].get("anyOf", [media["schema"]])
@@ -303,7 +305,8 @@ def own_answers(openapi: Node) -> Node:
     for item in openapi.content["paths"].values():
         for method in item.keys() & set(METHODS):
             item[method]["responses"].pop("default", None)
-    responses.pop("OtherProblem", None)
+    for kind, name in OF_OTHERS:
+        components[kind].pop(name, None)
     return openapi
 
 

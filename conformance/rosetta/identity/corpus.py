@@ -2,7 +2,8 @@
 
 A recording is a list of lines. A request is kept as the bytes that were sent, but for what the
 server or its place decides: there a symbol stands, bound by the line at which the value was born.
-Versions and event ids need none: the contract fixes them (`etag`, `feed-order`).
+Versions and event ids need none: the contract fixes them (`etag`, `feed-order`); in an entity-tag
+the id before the version has one.
 """
 
 from __future__ import annotations

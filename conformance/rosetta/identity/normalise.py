@@ -106,6 +106,9 @@ class Normal:
             return ["<uuid>"] if own is None and _is_uuid(values) else values
         if name in ("location", "link"):
             return [self._target(value) for value in values]
+        if name == "etag":
+            kind = "item" if line.target.startswith("/items") else "user"
+            return [self._tag(kind, value) for value in values]
         return values
 
     def _body(self, content: bytes) -> Json:
@@ -159,6 +162,15 @@ class Normal:
             return match[1] + self._names.get((places[match[1]], match[2]), match[2])
 
         return re.sub(r"(/users/|/items/|owner_id=|after=)(\d+)", named, value, flags=re.ASCII)
+
+    def _tag(self, kind: str, value: str) -> str:
+        """Return an entity-tag with a name for the id."""
+        return re.sub(
+            r'(?<=^")\d+(?=-)',
+            lambda match: self._names.get((kind, match[0]), match[0]),
+            value,
+            flags=re.ASCII,
+        )
 
     # -- messages
 

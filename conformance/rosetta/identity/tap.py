@@ -54,6 +54,9 @@ PLACES = (
     # RFC 7515, section 3.1, wherever it stands: alone, twice, in quotes, or with more behind it.
     ("token", re.compile(rb"(eyJ[\w-]+\.[\w-]+\.[\w-]+)")),
 )
+# The lines with entity-tags of the path's resource, and an id in one.
+TAGS = re.compile(rb"\r\n(?:If-Match|If-None-Match|If-Range):([^\r]*)", re.IGNORECASE)
+TAGGED_ID = re.compile(rb"(?<![0-9])[1-9][0-9]{0,17}(?=-[0-9])")
 
 
 class Scribe:
@@ -101,6 +104,11 @@ class Scribe:
                 symbol = self._symbol(named, match[1].decode("latin-1")) if inside else None
                 if symbol:
                     yield match.start(1), match.end(1), symbol
+        kind = "item" if path.startswith(b"/items/") else "user"
+        for field in TAGS.finditer(head):
+            for match in TAGGED_ID.finditer(head, *field.span(1)):
+                if symbol := self._symbol(kind, match[0].decode("latin-1")):
+                    yield *match.span(), symbol
 
     def _symbol(self, kind: str, value: str) -> Symbol | None:
         if kind == "host":

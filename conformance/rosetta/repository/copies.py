@@ -20,7 +20,7 @@ from rosetta.targets.server import Server, ServerError
 DEADLINE = 300.0  # of the README's commands, an installation among them
 # What would let the copy lean on the repository or on the tester's own settings.
 LEFT_OUT = re.compile(
-    r"PYTHON(PATH|HOME)|VIRTUAL_ENV|UV|(APP_ENV|DATABASE_URL|REDIS_URL|SECRET_KEY|LOG_LEVEL"
+    r"PYTHON(PATH|HOME)|VIRTUAL_ENV|UV|(APP_ENV|DATABASE_URL|REDIS_URL|SECRET_KEY|LOG_LEVEL|CORS_ORIGINS"
     r"|WORKERS|TOKEN_TTL_SECONDS|WS_\w+)"
 )
 

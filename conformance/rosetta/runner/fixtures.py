@@ -12,7 +12,7 @@ from rosetta.results.run import Held
 from rosetta.runner.process import PROCESS, Process
 from rosetta.targets import databases
 from rosetta.targets.databases import PostgresDatabase, SqliteDatabase
-from rosetta.targets.fleet import LIMITS, Fleet, Launch
+from rosetta.targets.fleet import LIMITS, ORIGINS, Fleet, Launch
 from rosetta.targets.server import Server, Target
 
 
@@ -58,8 +58,9 @@ def api(_process: Process, server: Target) -> Api:
 
 @pytest.fixture(scope="session")
 def limits_server(_process: Process, request: pytest.FixtureRequest) -> Server:
-    """Return the server with a token life of 3 s, 3 sockets and a queue of 10 events."""
-    return _process.server("limits", request.session, LIMITS)
+    """Return the server with a token life of 3 s, 3 sockets, a queue of 10 events, and CORS."""
+    origins = {"CORS_ORIGINS": ", ".join(ORIGINS)}
+    return _process.server("limits", request.session, LIMITS | origins)
 
 
 @pytest.fixture(scope="session")

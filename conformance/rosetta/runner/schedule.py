@@ -22,7 +22,7 @@ WAITING: Mapping[str, Sequence[str]] = {
         "rules/test_failures.py",
         "rules/test_clocks.py",
     ),
-    "waiting (limits)": ("rules/test_limits.py", "rules/test_workers.py"),
+    "waiting (limits)": ("rules/test_limits.py", "rules/test_cors.py", "rules/test_workers.py"),
 }
 # What a shard takes, in seconds on a core of its own: the median of the implementations. Any other
 # counts as PER_TEST seconds a test. Only the order of shards and the estimate depend on it.

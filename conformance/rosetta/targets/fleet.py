@@ -21,6 +21,8 @@ from rosetta.targets.server import Server, ServerError, migrate
 # Known to the suite so that it can forge tokens.
 SECRET_KEY = "rosetta-conformance-secret-key-0123456789"  # noqa: S105 - of servers that die with a run
 LIMITS = {"TOKEN_TTL_SECONDS": "3", "WS_MAX_CONNECTIONS": "3", "WS_QUEUE_EVENTS": "10"}
+# Of pages that may read the answers of the server with small limits.
+ORIGINS = ("https://app.example", "http://localhost:5173")
 
 ScratchDatabase = SqliteDatabase | PostgresDatabase
 Launch = Callable[..., Server]  # the fixture `launch`

@@ -20,7 +20,7 @@ ANY_MANIFEST = "conformance.toml"
 # The list `configuration` of spec/rules.yaml: the suite sets these, so a manifest cannot.
 CONTRACT_VARIABLES = (
     *("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "APP_ENV", "TOKEN_TTL_SECONDS", "HOST", "PORT"),
-    *("WORKERS", "WS_MAX_CONNECTIONS", "WS_QUEUE_EVENTS", "LOG_LEVEL"),
+    *("WORKERS", "WS_MAX_CONNECTIONS", "WS_QUEUE_EVENTS", "CORS_ORIGINS", "LOG_LEVEL"),
 )
 
 

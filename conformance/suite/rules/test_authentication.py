@@ -817,7 +817,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "malformed": {"content": b"{", "headers": JSON},
     "of another type": {"content": b"x=1", "headers": {"Content-Type": "text/plain"}},
     "stale": {"json": {"name": "x"}, "headers": {"If-Match": '"9"', **JSON}},
-    "current": {"json": {"name": "x"}, "headers": {"If-Match": '"1"', **JSON}},
+    "current": {"json": {"name": "x"}, "headers": {"If-Match": "*", **JSON}},
 }
 
 

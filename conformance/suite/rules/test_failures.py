@@ -17,15 +17,23 @@ import jwt
 import pytest
 
 from machines.headers import expect_closed
-from machines.operations import HANDSHAKE, OPERATIONS, SPEC, Call, Scene, call, make_scene
-from rosetta.clients.concurrently import eventually
-from rosetta.clients.expectations import (
-    expect_message,
+from machines.operations import (
+    HANDSHAKE,
+    OPERATIONS,
+    SPEC,
+    Call,
+    Scene,
+    allowed,
+    call,
+    make_scene,
 )
+from rosetta.clients.concurrently import eventually
+from rosetta.clients.cors import expect_fields, expect_preflight, expect_readable, preflight
+from rosetta.clients.expectations import expect_message
 from rosetta.clients.http import PASSWORD, Api, expect, expect_header, expect_problem
 from rosetta.clients.websocket import Socket, refused
 from rosetta.targets.databases import SqliteDatabase
-from rosetta.targets.fleet import Fleet, Launch, start_together
+from rosetta.targets.fleet import ORIGINS, Fleet, Launch, start_together
 from rosetta.targets.ports import HOST, free_port
 from rosetta.targets.server import Server, Target
 
@@ -59,10 +67,12 @@ def broken(fleet: Fleet) -> Iterator[Broken]:
     directory, port = fleet.directory / "missing", free_port()
 
     def lost(url: str) -> Server:
-        return fleet.server("lost", database_url=url, workers=1)
+        origins = {"CORS_ORIGINS": ORIGINS[0]}
+        return fleet.server("lost", database_url=url, workers=1, environment=origins)
 
+    empty, all_origins = fleet.database(migrated=False), {"CORS_ORIGINS": "*"}
     servers = Broken(
-        fleet.server("unmigrated", database=fleet.database(migrated=False), workers=1),
+        fleet.server("unmigrated", database=empty, workers=1, environment=all_origins),
         lost(f"sqlite:///{directory / 'rosetta.db'}"),
         lost(f"postgresql://postgres@{HOST}:{port}/rosetta"),
         lost("postgresql://postgres@nowhere.invalid:5432/rosetta")
@@ -116,6 +126,30 @@ def test_an_exception_nobody_foresaw_is_a_plain_500(
         expect(response, 500)
     else:
         expect_problem(response, "internal-error")
+
+
+@pytest.mark.rule("cors", "unhandled")
+def test_with_all_origins_allowed_any_page_may_read_a_500_too(
+    broken: Broken, client: Callable[[Target], Api], forged: str
+) -> None:
+    api = client(broken.unmigrated)
+    own = {"Origin": "https://anywhere.test", "Authorization": f"Bearer {forged}"}
+    for sent in NEED_TABLES:
+        expect_readable(expect(sent.send(api, own), 500), "*")
+    expect_readable(expect(api.get("/healthz", headers=own), 200), "*")
+    asked = api.options("/items", headers=preflight("null"))
+    expect_preflight(asked, allowed("/items"), "*")
+    expect_fields(api.get("/healthz"), ())
+
+
+@pytest.mark.rule("cors", "unavailable")
+def test_a_page_may_read_that_the_database_is_away(
+    broken: Broken, client: Callable[[Target], Api]
+) -> None:
+    api = client(broken.closed_port)
+    response = expect(api.get("/readyz", headers={"Origin": ORIGINS[0]}), 503)
+    expect_readable(response, ORIGINS[0])
+    expect_header(response, "Retry-After", "1")
 
 
 @pytest.mark.rule("migrations", "liveness", "readiness")

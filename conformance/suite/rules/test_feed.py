@@ -332,7 +332,7 @@ class Writer:
         expect(response, 200, 201, 204)
         body: dict[str, Any] = response.json() if response.content else {"id": path.split("/")[-1]}
         kind = "user" if path.startswith("/users") else "item"
-        version = int(response.headers.get("ETag", f'"{10**9}"').strip('"'))
+        version = int(response.headers.get("ETag", f'"0-{10**9}"').strip('"').rpartition("-")[2])
         event = (version, f"{kind}.{verb}", body if response.content else None)
         self.accepted[kind, int(body["id"])].append(event)
         return body

@@ -30,6 +30,7 @@ Body = dict[str, Any]
 Headers = dict[str, str]
 KEY = os.environ.get("SECRET_KEY", "tiny-development-key-of-32-bytes!").encode()
 ID = "([1-9][0-9]{0,17})"
+CACHE = {"Cache-Control": "private, no-cache"}
 PROBLEMS = {
     "not-found": (404, "Not found"),
     "method-not-allowed": (405, "Method not allowed"),
@@ -229,7 +230,7 @@ class Handler(BaseHTTPRequestHandler):
             raise Problem("precondition-failed")
 
     def etag(self, kind: str, id_: int) -> str:
-        return f'"{self.server.store.versions[kind, id_]}"'
+        return f'"{id_}-{self.server.store.versions[kind, id_]}"'
 
     def shown(self, status: int, kind: str, row: Body) -> tuple[int, Body, Headers]:
         return status, row, {"ETag": self.etag(kind, row["id"])}
@@ -295,7 +296,7 @@ def list_of(kind: str) -> Callable[[Handler], Answer]:
         if http.server.fault == "lost-page":
             following = None
         link = {"Link": f'<{following}>; rel="next"'} if following else {}
-        return 200, {"data": page, "next": following}, link
+        return 200, {"data": page, "next": following}, link | CACHE
 
     return list_rows
 
@@ -304,8 +305,8 @@ def get(kind: str) -> Callable[[Handler, int], Answer]:
     def get_row(http: Handler, id_: int) -> Answer:
         status, body, headers = http.shown(200, kind, http.row(kind, id_))
         if http.headers.get("If-None-Match") in (headers["ETag"], "*"):
-            return 304, None, headers
-        return status, body, headers
+            return 304, None, headers | CACHE
+        return status, body, headers | CACHE
 
     return get_row
 

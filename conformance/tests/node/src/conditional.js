@@ -5,7 +5,7 @@ import { Problem } from './problems.js';
 
 const ENTITY_TAG = /^(W\/)?("[\x21\x23-\x7e\x80-\xff]*")$/;
 
-export const etagOf = (row) => `"${row.version}"`;
+export const etagOf = (row) => `"${row.id}-${row.version}"`;
 
 /** Return whether a field's list holds a tag; elements that are no entity-tag are skipped. */
 function holds(field, tag, { weak }) {

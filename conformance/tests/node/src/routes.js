@@ -126,6 +126,8 @@ function route(path, methods) {
 
 // -- what handlers have in common
 
+const CACHE = { 'Cache-Control': 'private, no-cache' };
+
 const userFields = ({ email, ...rest }) => ({
   ...rest,
   ...(email !== undefined && { email: email.toLowerCase() }),
@@ -146,8 +148,8 @@ const resource = (status, row, show, headers = {}) => ({
 const created = (path, row, show) => resource(201, row, show, { Location: `${path}/${row.id}` });
 
 function read({ headers }, row, show) {
-  if (!isNotModified(headers['if-none-match'], row)) return resource(200, row, show);
-  return { status: 304, headers: { ETag: etagOf(row) } };
+  if (!isNotModified(headers['if-none-match'], row)) return resource(200, row, show, CACHE);
+  return { status: 304, headers: { ETag: etagOf(row), ...CACHE } };
 }
 
 function filtered(items, { owner_id: ownerId, status, tag }) {
@@ -167,7 +169,7 @@ function page(path, rows, { limit, after, ...filters }, show) {
   const last = [...given, ['limit', limit], ['after', shown.at(-1)?.id]];
   const more = following.length > shown.length;
   const next = more ? `${path}?${last.map((pair) => pair.join('=')).join('&')}` : null;
-  const headers = more ? { Link: `<${next}>; rel="next"` } : {};
+  const headers = { ...CACHE, ...(more && { Link: `<${next}>; rel="next"` }) };
   return { status: 200, headers, body: { data: shown.map(show), next } };
 }
 

@@ -14,6 +14,8 @@ const MOST_BYTES = 65_536;
 const TYPES = ['application/json'];
 const PATCH_TYPES = [...TYPES, 'application/merge-patch+json'];
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/;
+const EXPOSED = 'ETag, Link, Location, Retry-After, WWW-Authenticate, X-Request-ID';
+const ASKABLE = 'Authorization, Content-Type, If-Match, If-None-Match, X-Request-ID';
 const UPGRADE_REQUIRED = { Upgrade: 'websocket', Connection: 'Upgrade' };
 
 export class Service {
@@ -30,6 +32,8 @@ export class Service {
     const given = request.headers['x-request-id'] ?? '';
     response.setHeader('X-Request-ID', REQUEST_ID.test(given) ? given : randomUUID());
     response.setHeader('X-Content-Type-Options', 'nosniff');
+    const cors = corsHeaders(this.settings.CORS_ORIGINS, request.headers);
+    Object.entries(cors).forEach(([name, value]) => response.setHeader(name, value));
     response.once('close', () => logRequest(request, response, response.statusCode));
     try {
       const answer = await this.#answer(request, upgrade);
@@ -43,7 +47,7 @@ export class Service {
   async #answer(request, upgrade) {
     const [path, query = ''] = splitOnce(request.url, '?');
     const [route, id] = this.#route(path);
-    if (request.method === 'OPTIONS') return { status: 204, headers: { Allow: route.allow } };
+    if (request.method === 'OPTIONS') return optionsOf(route, request, this.settings.CORS_ORIGINS);
     const operation = this.#operation(route, request.method);
     const context = { headers: request.headers, id: Number(id) };
     if (operation.socket) return this.#openSocket(request, operation, query, upgrade);
@@ -122,7 +126,8 @@ export class Service {
     return upgrade.feed(protocol, token, after);
   }
 
-  #send(response, { status, headers = {}, body, mediaType = 'application/json' }) {
+  #send(response, { status, headers = {}, body, mediaType = 'application/json', without = [] }) {
+    without.forEach((name) => response.removeHeader(name));
     const content = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     if (content) {
       response.setHeader('Content-Type', mediaType);
@@ -132,6 +137,36 @@ export class Service {
     response.writeHead(status, headers);
     response.end(content);
   }
+}
+
+/** Return the fields that let a page of another origin read an answer (rule `cors`). */
+function corsHeaders(allowed, { origin }) {
+  if (!allowed.includes('*') && !allowed.includes(origin)) return {};
+  if (origin === undefined) return {};
+  const vary = allowed.includes('*') ? {} : { Vary: 'Origin' };
+  return {
+    'Access-Control-Allow-Origin': allowed.includes('*') ? '*' : origin,
+    'Access-Control-Expose-Headers': EXPOSED,
+    ...vary,
+  };
+}
+
+/** Return the answer to OPTIONS, a preflight of an allowed origin among them. */
+function optionsOf({ allow }, { headers }, allowed) {
+  const { 'Access-Control-Expose-Headers': exposed } = corsHeaders(allowed, headers);
+  if (!exposed || headers['access-control-request-method'] === undefined) {
+    return { status: 204, headers: { Allow: allow } };
+  }
+  return {
+    status: 204,
+    headers: {
+      Allow: allow,
+      'Access-Control-Allow-Methods': allow,
+      'Access-Control-Allow-Headers': ASKABLE,
+      'Access-Control-Max-Age': '600',
+    },
+    without: ['Access-Control-Expose-Headers'],
+  };
 }
 
 function asProblem(error) {

@@ -8,8 +8,18 @@ const oneOf = (values) => (text) => (values.includes(text) ? text : undefined);
 const url = (...schemes) => (text) =>
   schemes.some((scheme) => text.startsWith(`${scheme}://`)) && URL.canParse(text) ? text : undefined;
 
+/** Return the origins of a list; `*` stands alone. */
+function origins(text) {
+  const listed = text.trim() ? text.split(',').map((each) => each.trim()) : [];
+  if (listed.length === 1 && listed[0] === '*') return listed;
+  return listed.every((each) => URL.canParse(each) && new URL(each).origin === each)
+    ? listed
+    : undefined;
+}
+
 const VARIABLES = {
   APP_ENV: { fallback: 'development', read: (text) => text },
+  CORS_ORIGINS: { fallback: '', read: origins },
   DATABASE_URL: { fallback: 'sqlite:///rosetta.db', read: url('sqlite', 'postgresql') },
   HOST: { fallback: '127.0.0.1', read: (text) => text },
   LOG_LEVEL: { fallback: 'INFO', read: oneOf(LEVELS) },

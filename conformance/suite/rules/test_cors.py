@@ -1,0 +1,175 @@
+"""Which pages of other origins may read the answers: CORS_ORIGINS names two, or all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from machines.operations import (
+    CAP,
+    CHECKS,
+    OPERATIONS,
+    SPEC,
+    WAYS,
+    Flaws,
+    Scene,
+    allowed,
+    call,
+    checks,
+    concrete,
+    make_scene,
+    paths,
+)
+from machines.sockets import SOCKETS
+from rosetta.clients import raw
+from rosetta.clients.cors import (
+    expect_fields,
+    expect_preflight,
+    expect_readable,
+    members,
+    preflight,
+)
+from rosetta.clients.http import Account, Api, expect
+from rosetta.targets.fleet import ORIGINS
+from rosetta.targets.server import Server
+
+ORIGIN = ORIGINS[0]
+STRANGERS = [
+    *("null", "https://app.example/", "https://app.example:443", "http://app.example"),
+    *("https://app.example.evil.test", "https://evil.test/https://app.example", "*", ""),
+    *("https://app.exampl", "app.example", "HTTPS://APP.EXAMPLE", f"{ORIGIN}, {ORIGINS[1]}"),
+    *("http://localhost", "http://localhost:51730", f"{ORIGIN} {ORIGINS[1]}"),
+]
+
+
+def each_answer() -> list[tuple[str, Flaws]]:
+    """Return every operation as it succeeds, and with each of its refusals."""
+    found: list[tuple[str, Flaws]] = []
+    for operation in OPERATIONS:
+        if operation not in SPEC.websockets:
+            found.append((operation, {}))
+        for check in checks(operation):
+            if check != CAP:
+                found.append((operation, {check: WAYS.get(check, ("",))[0]}))
+    return found
+
+
+@pytest.fixture(scope="module")
+def scene(limits_api: Api) -> Scene:
+    return make_scene(limits_api)
+
+
+@pytest.fixture
+def guest(limits_api: Api) -> Account:
+    """An account of the server with CORS."""
+    return limits_api.account()
+
+
+@pytest.mark.rule("cors")
+@pytest.mark.parametrize(("operation", "flaws"), each_answer(), ids=str)
+def test_a_page_of_an_allowed_origin_may_read_every_answer(
+    limits_api: Api, scene: Scene, operation: str, flaws: Flaws
+) -> None:
+    here = scene if flaws else make_scene(limits_api)  # which a success may change
+
+    response = call(operation, here, flaws).send(limits_api, {"Origin": ORIGIN})
+
+    if flaws:
+        (check,) = flaws
+        expect(response, CHECKS[check].status)
+    else:
+        expect(response, 200, 201, 204)
+    expect_readable(response, ORIGIN)
+
+
+@pytest.mark.rule("cors")
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_every_origin_of_the_list_is_allowed(
+    limits_api: Api, guest: Account, origin: str
+) -> None:
+    fields = {"Origin": origin}
+    tag = {"If-None-Match": guest.etag}
+    expect_readable(limits_api.get("/healthz", headers=fields), origin)
+    expect_readable(limits_api.head("/users/me", token=guest, headers=fields), origin)
+    kept = limits_api.get("/users/me", token=guest, headers=fields | tag)
+    expect_readable(expect(kept, 304), origin)
+
+
+@pytest.mark.rule("cors")
+@pytest.mark.parametrize("origin", STRANGERS)
+def test_another_origin_is_answered_as_if_it_had_not_been_named(
+    limits_api: Api, guest: Account, origin: str
+) -> None:
+    for method, path in (("GET", "/users/me"), ("GET", "/nowhere"), ("DELETE", "/items")):
+        plain = limits_api.request(method, path, token=guest)
+        named = limits_api.request(method, path, token=guest, headers={"Origin": origin})
+        expect_fields(expect(named, plain.status_code), set())
+        assert named.content == plain.content
+    asked = limits_api.options("/items", headers=preflight(origin))
+    expect_fields(expect(asked, 204), set())
+
+
+@pytest.mark.rule("cors")
+def test_without_an_origin_there_are_no_fields(limits_api: Api, guest: Account) -> None:
+    expect_fields(limits_api.get("/users/me", token=guest), set())
+    expect_fields(limits_api.options("/users/me"), set())
+    asked = {"Access-Control-Request-Method": "GET"}
+    expect_fields(limits_api.options("/users/me", headers=asked), set())
+
+
+@pytest.mark.rule("cors", "options", "allow")
+@pytest.mark.parametrize("template", paths())
+def test_a_preflight_is_the_answer_to_options_with_what_may_be_sent(
+    limits_api: Api, scene: Scene, template: str
+) -> None:
+    path = concrete(template, scene)
+
+    asked = limits_api.options(path, headers=preflight(ORIGIN))
+    plain = limits_api.options(path, headers={"Origin": ORIGIN})
+
+    expect_preflight(asked, allowed(template), ORIGIN)
+    expect_readable(expect(plain, 204), ORIGIN)
+    assert members(asked, "Allow") == members(plain, "Allow")
+    assert asked.content == plain.content == b""
+
+
+@pytest.mark.rule("cors", "options")
+@pytest.mark.parametrize("method", ["GET", "TRACE", "get", "x", ""])
+def test_a_preflight_for_whatever_method_has_the_methods_of_the_path(
+    limits_api: Api, method: str
+) -> None:
+    asked = limits_api.options("/items", headers=preflight(ORIGIN, method))
+    expect_preflight(asked, allowed("/items"), ORIGIN)
+
+
+@pytest.mark.rule("cors")
+def test_a_preflight_is_options_alone(limits_api: Api, guest: Account) -> None:
+    fields = preflight(ORIGIN)
+    expect_readable(limits_api.get("/users/me", token=guest, headers=fields), ORIGIN)
+    expect_readable(expect(limits_api.options("/nowhere", headers=fields), 404), ORIGIN)
+    expect_readable(expect(limits_api.options("/items/", headers=fields), 404), ORIGIN)
+
+
+@pytest.mark.rule("cors", "ws-handshake")
+@pytest.mark.parametrize("path", SOCKETS)
+@pytest.mark.parametrize("origin", [ORIGIN, "https://elsewhere.test"])
+def test_a_websocket_is_open_to_pages_of_every_origin(
+    limits_server: Server, guest: Account, path: str, origin: str
+) -> None:
+    """Browsers ask for no leave here; the token is what protects the feed."""
+    fields = {
+        **{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"},
+        **{"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Origin": origin},
+        "Sec-WebSocket-Protocol": f"bearer, {guest.token}",
+    }
+    with raw.RawConnection(limits_server) as connection:
+        expect_fields(expect(connection.request("GET", path, fields.items()), 101), set())
+
+
+@pytest.mark.rule("cors", "headers-closed")
+@pytest.mark.parametrize("fields", [{"Origin": ORIGIN}, preflight(ORIGIN)], ids=["", "preflight"])
+def test_without_the_setting_no_origin_is_allowed(api: Api, fields: Mapping[str, str]) -> None:
+    for path in ("/healthz", "/users/me", "/nowhere", "/ws/events"):
+        for method in ("GET", "OPTIONS"):
+            expect_fields(api.request(method, path, headers=fields), set())
