@@ -23,7 +23,6 @@ from app.feed_messages import (
     CLOSE_GOING_AWAY,
     CLOSE_TOO_SLOW,
     CLOSE_UNAUTHORIZED,
-    TOPICS,
     Command,
     FeedClosed,
     FeedEvent,
@@ -228,7 +227,7 @@ class Subscription:
         self.is_behind = False  # has caught up once, and is busy sending now
         self._feed = feed
         self._expires_at = expires_at
-        self._topics = TOPICS
+        self._topics: frozenset[str] | None = None  # all, those of new resources too
         self._position = 0
         self._greeting: str | None = None
         self._events: deque[FeedEvent] = deque()
@@ -262,7 +261,8 @@ class Subscription:
 
     def count_arrivals(self, arrived: Counter[str]) -> None:
         """Count what was committed while the socket was busy; end it when that is too much."""
-        if self.is_behind and (count := sum(arrived[topic] for topic in self._topics)):
+        wanted = (count for topic, count in arrived.items() if self._wants(topic))
+        if self.is_behind and (count := sum(wanted)):
             self._arrivals += count
             self._batches += 1  # one transaction's events alone close nobody
             if self._arrivals >= self._feed.queue_events and self._batches > 1:
@@ -287,6 +287,9 @@ class Subscription:
                 async with asyncio.timeout(self._expires_at - time.time()):
                     await self._woken.wait()
 
+    def _wants(self, topic: str) -> bool:
+        return self._topics is None or topic in self._topics
+
     def _check_open(self) -> None:
         if self._end_code is not None:
             raise FeedClosed(self._end_code)
@@ -309,7 +312,7 @@ class Subscription:
         while self._events or await self._fetch():
             event = self._events.popleft()
             self._position = event.id
-            if event.topic in self._topics:
+            if self._wants(event.topic):
                 return event.message
         return None
 

@@ -17,7 +17,8 @@ def create_app(settings: Settings | None = None) -> App:
     """Return the app: all wiring in one view."""
     settings = settings or Settings()
     app = App(__name__, static_folder=None)
-    app.config["SETTINGS"] = settings
+    app.config.from_mapping({name.upper(): value for name, value in settings})
+    app.config["SECRET_KEY"] = settings.secret_key.get_secret_value()
 
     init_routing(app)
     init_errors(app)
@@ -26,7 +27,7 @@ def create_app(settings: Settings | None = None) -> App:
     init_database(app, settings.database_url)
     init_events(app, settings)
     init_health(app)
-    Migrate(app, db)
+    Migrate(app, db, transactional_ddl=True)
 
     for resource in (users, auth, items, health, events):
         app.register_blueprint(resource.bp)

@@ -9,7 +9,7 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import URL, MetaData, event, make_url
 from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeoutError
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, Session, SessionTransaction, UOWTransaction
 
 _CONNECT_ARGS: dict[str, dict[str, Any]] = {
     "sqlite": {"timeout": 5},
@@ -93,12 +93,35 @@ def _begin_sqlite(connection: Any) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
+def end_reading() -> None:
+    """End the session's reading transaction; raise RuntimeError if anything would be lost.
+
+    What was added, changed or deleted in the session belongs in a writing transaction, which begins
+    after the body has been read.
+    """
+    session = db.session()
+    if session.new or session.dirty or session.deleted or session.info.get("flushed"):
+        raise RuntimeError("the session has changes: read the body before making them")
+    session.rollback()
+
+
+@event.listens_for(db.session, "after_flush")
+def _note_flush(session: Session, _: UOWTransaction) -> None:
+    session.info["flushed"] = True
+
+
+@event.listens_for(db.session, "after_transaction_end")
+def _forget_flush(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session.info.pop("flushed", None)
+
+
 def begin_writing() -> None:
     """End the session's reading transaction and begin a writing one.
 
     What was read before may be stale: read it again, with `with_for_update=`.
     """
-    db.session.rollback()
+    end_reading()
     db.session.connection(execution_options=_WRITING[db.engine.dialect.name])
 
 

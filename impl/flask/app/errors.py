@@ -3,11 +3,12 @@
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, request
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, NotFound
 
 from app.database import is_unreachable
 
@@ -29,7 +30,6 @@ PROBLEMS = {
     "internal-error": (500, "Internal error"),
     "unavailable": (503, "Service unavailable"),
 }
-_SLUGS = {status: slug for slug, (status, _) in PROBLEMS.items()}
 _REALM = 'Bearer realm="api"'
 
 
@@ -95,7 +95,9 @@ def init_errors(app: Flask) -> None:
     """Turn the errors of Flask, Werkzeug and SQLAlchemy into problems."""
     # Contract: Flask would answer OPTIONS by itself, with 200 and an empty text/html.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.register_error_handler(NotFound, _handle_no_route)
     app.register_error_handler(MethodNotAllowed, _handle_wrong_method)
+    app.register_error_handler(InternalServerError, _handle_internal_error)
     app.register_error_handler(HTTPException, _handle_http_error)
     app.register_error_handler(SQLAlchemyError, _handle_database_error)
 
@@ -107,9 +109,30 @@ def _handle_wrong_method(error: MethodNotAllowed) -> Response | Problem:
     return method_not_allowed(methods)
 
 
-def _handle_http_error(error: HTTPException) -> HTTPException:
-    # Contract: Werkzeug would answer with a page of HTML.
-    return error if isinstance(error, Problem) else Problem(_SLUGS[_status(error)])
+def _handle_no_route(_: NotFound) -> Problem:
+    return not_found()
+
+
+def _handle_internal_error(_: InternalServerError) -> Problem:
+    return Problem("internal-error")
+
+
+def _handle_http_error(error: HTTPException) -> HTTPException | Response:
+    return error if isinstance(error, Problem) else _about_blank(error)
+
+
+def _about_blank(error: HTTPException) -> Response:
+    """Return the answer to an error that the contract does not know (RFC 9457 section 4.2.1)."""
+    # Contract: Werkzeug would answer with a page of HTML; its headers stay.
+    response = Response.force_type(error.get_response())
+    status = response.status_code
+    try:
+        title = HTTPStatus(status).phrase
+    except ValueError:
+        title = "Unknown"
+    response.data = json.dumps({"type": "about:blank", "title": title, "status": status})
+    response.content_type = "application/problem+json"
+    return response
 
 
 def _handle_database_error(error: SQLAlchemyError) -> Problem:
@@ -117,10 +140,6 @@ def _handle_database_error(error: SQLAlchemyError) -> Problem:
         logger.warning("the database does not answer: %s", error)
         return unavailable()
     raise error
-
-
-def _status(error: HTTPException) -> int:
-    return error.code if error.code in _SLUGS else 500 if (error.code or 500) >= 500 else 400
 
 
 def _allow(methods: Iterable[str]) -> str:

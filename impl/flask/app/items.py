@@ -32,7 +32,7 @@ def create_item() -> ResponseReturnValue:
     db.session.add(item)
     db.session.flush()
     data = _dump(item)
-    headers = {"Location": f"/items/{item.id}", "ETag": etag(item.version)}
+    headers = {"Location": f"/items/{item.id}", "ETag": etag(item.id, item.version)}
     commit([Change("item.created", item.id, data)])
     return data, 201, headers
 
@@ -82,7 +82,7 @@ def delete_item(item_id: int) -> ResponseReturnValue:
     """Delete an item."""
     get_item_or_404(item_id, check_owner=True)
     item = _lock_item(item_id)
-    check_preconditions(item.version)
+    check_preconditions(item)
     db.session.delete(item)
     commit([Change("item.deleted", item_id)])
     return "", 204
@@ -113,7 +113,7 @@ def _lock_item(item_id: int) -> Item:
 
 def _change_item(item_id: int, changes: dict[str, Any]) -> ResponseReturnValue:
     item = _lock_item(item_id)
-    check_preconditions(item.version)
+    check_preconditions(item)
     for name, value in changes.items():
         setattr(item, name, value)
     item.version += 1

@@ -5,9 +5,19 @@ import time
 from logging.config import dictConfig
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g, has_request_context, request
 
 access = logging.getLogger("app.access")
+
+
+class RequestIdFilter(logging.Filter):
+    """Gives every record of a request its id: tracebacks and warnings too."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add `request_id`; let every record through."""
+        if has_request_context() and "request_id" in g:
+            record.request_id = g.request_id
+        return True
 
 
 def logging_config(level: str) -> dict[str, Any]:
@@ -23,7 +33,14 @@ def logging_config(level: str) -> dict[str, Any]:
                 "timestamp": "time",
             }
         },
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "filters": {"request_id": {"()": RequestIdFilter}},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "json",
+                "filters": ["request_id"],
+            }
+        },
         "root": {"level": level, "handlers": ["stderr"]},
         "loggers": {"gunicorn.error": {"handlers": [], "propagate": True}},
     }
@@ -42,7 +59,6 @@ def _start_clock() -> None:
 
 def _log_request(response: Response) -> Response:
     fields = {
-        "request_id": g.request_id,
         "method": request.method,
         "path": request.path,
         "status": response.status_code,

@@ -72,7 +72,8 @@ def _sequences(connection: Connection) -> Mapping[str, int]:
     """Return the highest id that each table with AUTOINCREMENT has ever given."""
     if not _definition(connection, "sqlite_sequence"):
         return {}
-    return dict(connection.exec_driver_sql("SELECT name, seq FROM sqlite_sequence").tuples().all())
+    rows = connection.exec_driver_sql("SELECT name, seq FROM sqlite_sequence")
+    return {row.name: row.seq for row in rows}
 
 
 def _restore(connection: Connection, before: Mapping[str, int]) -> None:

@@ -40,7 +40,7 @@ def create_user() -> ResponseReturnValue:
     db.session.add(user)
     _flush()
     data = _dump(user)
-    headers = {"Location": f"/users/{user.id}", "ETag": etag(user.version)}
+    headers = {"Location": f"/users/{user.id}", "ETag": etag(user.id, user.version)}
     commit([Change("user.created", user.id, data)])
     return data, 201, headers
 
@@ -91,7 +91,7 @@ def delete_user(user_id: int) -> ResponseReturnValue:
     get_user_or_404(user_id, check_self=True)
     begin_writing()
     user = lock_caller(for_update=True)
-    check_preconditions(user.version)
+    check_preconditions(user)
     owned = select(Item.id).where(Item.owner_id == user_id).order_by(Item.id).with_for_update()
     item_ids = db.session.scalars(owned).all()
     db.session.execute(delete(Item).where(Item.owner_id == user_id))
@@ -116,7 +116,7 @@ def _change_user(changes: dict[str, Any]) -> ResponseReturnValue:
         changes["password_hash"] = hash_password(changes.pop("password")).result()
     begin_writing()
     user = lock_caller(for_update=True)
-    check_preconditions(user.version)
+    check_preconditions(user)
     for name, value in changes.items():
         setattr(user, name, value)
     user.version += 1

@@ -5,7 +5,7 @@ from typing import TypeVar
 from flask import request
 from pydantic import BaseModel, ValidationError
 
-from app.database import db
+from app.database import end_reading
 from app.errors import Problem, invalid
 from app.schemas import Schema, violations
 from app.strict_json import MalformedJSONError, parse_json
@@ -20,7 +20,7 @@ Query = TypeVar("Query", bound=BaseModel)
 
 def read_body(schema: type[Body], media_types: frozenset[str] = JSON) -> Body:
     """Read the request's body; raise the problem of the first check that fails."""
-    db.session.rollback()  # no transaction stays open while a client is sending
+    end_reading()  # no transaction stays open while a client is sending
     content = _read_content()
     if request.mimetype not in media_types:
         raise Problem("unsupported-media-type")

@@ -6,6 +6,8 @@ from alembic import context
 from flask import current_app
 from flask_sqlalchemy import SQLAlchemy
 
+from app.sqlite_migrations import migration_transaction
+
 
 def migrate() -> None:
     """Run the migrations against the app's database, or print their SQL with `--sql`."""
@@ -21,7 +23,8 @@ def migrate() -> None:
             target_metadata=db.metadata,
             **current_app.extensions["migrate"].configure_args,
         )
-        _run()
+        with migration_transaction(connection):
+            context.run_migrations()
 
 
 def _run() -> None:
