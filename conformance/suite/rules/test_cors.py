@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -56,24 +56,31 @@ def each_answer() -> list[tuple[str, Flaws]]:
 
 
 @pytest.fixture(scope="module")
-def scene(limits_api: Api) -> Scene:
-    return make_scene(limits_api)
+def api_with_cors(limits_server: Server, secret_key: str) -> Iterator[Api]:
+    """A client whose accounts have tokens that outlive the module."""
+    with Api(limits_server, secret_key=secret_key) as api:
+        yield api
 
 
-@pytest.fixture
-def guest(limits_api: Api) -> Account:
-    """An account of the server with CORS."""
-    return limits_api.account()
+@pytest.fixture(scope="module")
+def scene(api_with_cors: Api) -> Scene:
+    return make_scene(api_with_cors)
+
+
+@pytest.fixture(scope="module")
+def guest(api_with_cors: Api) -> Account:
+    """An account that is only read."""
+    return api_with_cors.account()
 
 
 @pytest.mark.rule("cors")
 @pytest.mark.parametrize(("operation", "flaws"), each_answer(), ids=str)
 def test_a_page_of_an_allowed_origin_may_read_every_answer(
-    limits_api: Api, scene: Scene, operation: str, flaws: Flaws
+    api_with_cors: Api, scene: Scene, operation: str, flaws: Flaws
 ) -> None:
-    here = scene if flaws else make_scene(limits_api)  # which a success may change
+    here = scene if flaws else make_scene(api_with_cors)  # which a success may change
 
-    response = call(operation, here, flaws).send(limits_api, {"Origin": ORIGIN})
+    response = call(operation, here, flaws).send(api_with_cors, {"Origin": ORIGIN})
 
     if flaws:
         (check,) = flaws
@@ -86,47 +93,47 @@ def test_a_page_of_an_allowed_origin_may_read_every_answer(
 @pytest.mark.rule("cors")
 @pytest.mark.parametrize("origin", ORIGINS)
 def test_every_origin_of_the_list_is_allowed(
-    limits_api: Api, guest: Account, origin: str
+    api_with_cors: Api, guest: Account, origin: str
 ) -> None:
     fields = {"Origin": origin}
     tag = {"If-None-Match": guest.etag}
-    expect_readable(limits_api.get("/healthz", headers=fields), origin)
-    expect_readable(limits_api.head("/users/me", token=guest, headers=fields), origin)
-    kept = limits_api.get("/users/me", token=guest, headers=fields | tag)
+    expect_readable(api_with_cors.get("/healthz", headers=fields), origin)
+    expect_readable(api_with_cors.head("/users/me", token=guest, headers=fields), origin)
+    kept = api_with_cors.get("/users/me", token=guest, headers=fields | tag)
     expect_readable(expect(kept, 304), origin)
 
 
 @pytest.mark.rule("cors")
 @pytest.mark.parametrize("origin", STRANGERS)
 def test_another_origin_is_answered_as_if_it_had_not_been_named(
-    limits_api: Api, guest: Account, origin: str
+    api_with_cors: Api, guest: Account, origin: str
 ) -> None:
     for method, path in (("GET", "/users/me"), ("GET", "/nowhere"), ("DELETE", "/items")):
-        plain = limits_api.request(method, path, token=guest)
-        named = limits_api.request(method, path, token=guest, headers={"Origin": origin})
+        plain = api_with_cors.request(method, path, token=guest)
+        named = api_with_cors.request(method, path, token=guest, headers={"Origin": origin})
         expect_fields(expect(named, plain.status_code), set())
         assert named.content == plain.content
-    asked = limits_api.options("/items", headers=preflight(origin))
+    asked = api_with_cors.options("/items", headers=preflight(origin))
     expect_fields(expect(asked, 204), set())
 
 
 @pytest.mark.rule("cors")
-def test_without_an_origin_there_are_no_fields(limits_api: Api, guest: Account) -> None:
-    expect_fields(limits_api.get("/users/me", token=guest), set())
-    expect_fields(limits_api.options("/users/me"), set())
+def test_without_an_origin_there_are_no_fields(api_with_cors: Api, guest: Account) -> None:
+    expect_fields(api_with_cors.get("/users/me", token=guest), set())
+    expect_fields(api_with_cors.options("/users/me"), set())
     asked = {"Access-Control-Request-Method": "GET"}
-    expect_fields(limits_api.options("/users/me", headers=asked), set())
+    expect_fields(api_with_cors.options("/users/me", headers=asked), set())
 
 
 @pytest.mark.rule("cors", "options", "allow")
 @pytest.mark.parametrize("template", paths())
 def test_a_preflight_is_the_answer_to_options_with_what_may_be_sent(
-    limits_api: Api, scene: Scene, template: str
+    api_with_cors: Api, scene: Scene, template: str
 ) -> None:
     path = concrete(template, scene)
 
-    asked = limits_api.options(path, headers=preflight(ORIGIN))
-    plain = limits_api.options(path, headers={"Origin": ORIGIN})
+    asked = api_with_cors.options(path, headers=preflight(ORIGIN))
+    plain = api_with_cors.options(path, headers={"Origin": ORIGIN})
 
     expect_preflight(asked, allowed(template), ORIGIN)
     expect_readable(expect(plain, 204), ORIGIN)
@@ -137,18 +144,18 @@ def test_a_preflight_is_the_answer_to_options_with_what_may_be_sent(
 @pytest.mark.rule("cors", "options")
 @pytest.mark.parametrize("method", ["GET", "TRACE", "get", "x", ""])
 def test_a_preflight_for_whatever_method_has_the_methods_of_the_path(
-    limits_api: Api, method: str
+    api_with_cors: Api, method: str
 ) -> None:
-    asked = limits_api.options("/items", headers=preflight(ORIGIN, method))
+    asked = api_with_cors.options("/items", headers=preflight(ORIGIN, method))
     expect_preflight(asked, allowed("/items"), ORIGIN)
 
 
 @pytest.mark.rule("cors")
-def test_a_preflight_is_options_alone(limits_api: Api, guest: Account) -> None:
+def test_a_preflight_is_options_alone(api_with_cors: Api, guest: Account) -> None:
     fields = preflight(ORIGIN)
-    expect_readable(limits_api.get("/users/me", token=guest, headers=fields), ORIGIN)
-    expect_readable(expect(limits_api.options("/nowhere", headers=fields), 404), ORIGIN)
-    expect_readable(expect(limits_api.options("/items/", headers=fields), 404), ORIGIN)
+    expect_readable(api_with_cors.get("/users/me", token=guest, headers=fields), ORIGIN)
+    expect_readable(expect(api_with_cors.options("/nowhere", headers=fields), 404), ORIGIN)
+    expect_readable(expect(api_with_cors.options("/items/", headers=fields), 404), ORIGIN)
 
 
 @pytest.mark.rule("cors", "ws-handshake")
