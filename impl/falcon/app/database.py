@@ -7,6 +7,7 @@ import psycopg
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session, SessionTransaction, UOWTransaction
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
 _CONNECT_ARGS: dict[str, dict[str, Any]] = {
@@ -74,12 +75,33 @@ def _begin_sqlite(connection: Any) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
+@event.listens_for(Session, "after_flush")
+def _note_flush(session: Session, _: UOWTransaction) -> None:
+    session.info["flushed"] = True
+
+
+@event.listens_for(Session, "after_transaction_end")
+def _forget_flush(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session.info.pop("flushed", None)
+
+
+async def end_reading(session: AsyncSession) -> None:
+    """End the session's reading transaction; raise RuntimeError if anything would be lost.
+
+    What is added, changed or deleted in the session belongs in a writing transaction.
+    """
+    if session.new or session.dirty or session.deleted or session.info.get("flushed"):
+        raise RuntimeError("the session has changes: make them after the writing has begun")
+    await session.rollback()
+
+
 async def begin_writing(session: AsyncSession) -> None:
     """End the session's reading transaction and begin a writing one.
 
     What was read before may be stale: read it again, with `with_for_update()`.
     """
-    await session.rollback()
+    await end_reading(session)
     await session.connection(execution_options=_WRITING[session.get_bind().dialect.name])
 
 

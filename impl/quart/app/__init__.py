@@ -16,7 +16,8 @@ def create_app(settings: Settings | None = None) -> App:
     """Return the app: all wiring in one view."""
     settings = settings or Settings()
     app = App(__name__, static_folder=None)
-    app.config["SETTINGS"] = settings
+    app.config.from_mapping({name.upper(): value for name, value in settings})
+    app.config["SECRET_KEY"] = settings.secret_key.get_secret_value()
 
     init_asgi(app)
     init_routing(app)

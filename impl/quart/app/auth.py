@@ -10,7 +10,6 @@ from quart.typing import ResponseReturnValue
 from sqlalchemy import select
 
 from app import schemas
-from app.config import Settings
 from app.errors import invalid_credentials, invalid_token, unauthorized
 from app.models import User
 from app.passwords import verify_password
@@ -33,14 +32,9 @@ async def create_token() -> ResponseReturnValue:
     await db.session.rollback()  # hashing takes long: hold no connection meanwhile
     if not await asyncio.wrap_future(verify_password(password_hash, body.password)):
         raise invalid_credentials()
-    settings = get_settings()
-    token = schemas.Token(
-        access_token=issue_token(
-            user_id, settings.secret_key.get_secret_value(), settings.token_ttl_seconds
-        ),
-        expires_in=settings.token_ttl_seconds,
-        user_id=user_id,
-    )
+    ttl = current_app.config["TOKEN_TTL_SECONDS"]
+    access_token = issue_token(user_id, current_app.config["SECRET_KEY"], ttl)
+    token = schemas.Token(access_token=access_token, expires_in=ttl, user_id=user_id)
     return token.model_dump(), 201, {"Cache-Control": "no-store"}
 
 
@@ -71,7 +65,7 @@ async def authenticate(authorization: str) -> Claims:
 def read_claims(token: str) -> Claims:
     """Return the claims of a valid token."""
     try:
-        return read_token(token, get_settings().secret_key.get_secret_value())
+        return read_token(token, current_app.config["SECRET_KEY"])
     except InvalidTokenError:
         raise invalid_token() from None
 
@@ -88,9 +82,3 @@ async def lock_caller(*, for_update: bool = False) -> User:
     if user is None:
         raise invalid_token()
     return user
-
-
-def get_settings() -> Settings:
-    """Return the settings of the running app."""
-    settings: Settings = current_app.config["SETTINGS"]
-    return settings

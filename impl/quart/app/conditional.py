@@ -6,24 +6,30 @@ from quart import request
 from quart.typing import ResponseReturnValue
 
 from app.errors import Problem
+from app.models import Item, User
 from app.preconditions import etag, if_match_fails, if_none_match_hits
 
 # Contract: request.if_match would take an unquoted or weak tag for the tag itself, and
 # Response.make_conditional() would add Accept-Ranges and answer writes too.
 
 
+CACHE_CONTROL = "private, no-cache"  # of what is read with a token (RFC 9111 section 5.2.2)
+
+
 def answer(body: dict[str, Any], version: int) -> ResponseReturnValue:
     """Answer with a resource, or with 304 when the client of a GET has this version."""
-    headers = {"ETag": etag(version)}
-    is_read = request.method in {"GET", "HEAD"}
-    if is_read and if_none_match_hits(_field("If-None-Match"), etag(version)):
-        return "", 304, headers
+    current = etag(body["id"], version)
+    headers = {"ETag": current}
+    if request.method in {"GET", "HEAD"}:
+        headers["Cache-Control"] = CACHE_CONTROL
+        if if_none_match_hits(_field("If-None-Match"), current):
+            return "", 304, headers
     return body, 200, headers
 
 
-def check_preconditions(version: int) -> None:
+def check_preconditions(resource: User | Item) -> None:
     """Refuse a write whose If-Match or If-None-Match does not hold."""
-    current = etag(version)
+    current = etag(resource.id, resource.version)
     if if_match_fails(_field("If-Match"), current):
         raise Problem("precondition-failed")
     if if_none_match_hits(_field("If-None-Match"), current):

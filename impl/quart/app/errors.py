@@ -3,11 +3,19 @@
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from quart import Quart, Response
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import (
+    HTTPException,
+    InternalServerError,
+    MethodNotAllowed,
+    NotFound,
+    RequestEntityTooLarge,
+)
 from werkzeug.routing.exceptions import WebsocketMismatch
 
 from app.database import is_unreachable
@@ -31,7 +39,6 @@ PROBLEMS = {
     "internal-error": (500, "Internal error"),
     "unavailable": (503, "Service unavailable"),
 }
-_SLUGS = {status: slug for slug, (status, _) in PROBLEMS.items()}
 _REALM = 'Bearer realm="api"'
 
 
@@ -97,9 +104,26 @@ def init_errors(app: Quart) -> None:
     """Turn the errors of Quart, Werkzeug and SQLAlchemy into problems."""
     # Contract: Quart would answer OPTIONS by itself, with 200 and an empty text/html.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.register_error_handler(NotFound, _handle_no_route)
+    app.register_error_handler(WebsocketMismatch, _handle_no_route)
     app.register_error_handler(MethodNotAllowed, _handle_wrong_method)
+    app.register_error_handler(RequestEntityTooLarge, _handle_too_large)
+    app.register_error_handler(InternalServerError, _handle_internal_error)
     app.register_error_handler(HTTPException, _handle_http_error)
     app.register_error_handler(SQLAlchemyError, _handle_database_error)
+
+
+async def _handle_no_route(_: NotFound | WebsocketMismatch) -> Problem:
+    # Contract: Werkzeug would answer a handshake elsewhere with 400.
+    return not_found()
+
+
+async def _handle_too_large(_: RequestEntityTooLarge) -> Problem:
+    return Problem("content-too-large")
+
+
+async def _handle_internal_error(_: InternalServerError) -> Problem:
+    return Problem("internal-error")
 
 
 async def _handle_wrong_method(error: MethodNotAllowed) -> Response | Problem:
@@ -109,12 +133,22 @@ async def _handle_wrong_method(error: MethodNotAllowed) -> Response | Problem:
     return method_not_allowed(methods)
 
 
-async def _handle_http_error(error: HTTPException) -> HTTPException:
-    # Contract: Werkzeug would answer a handshake elsewhere with 400.
-    if isinstance(error, WebsocketMismatch):
-        return not_found()
-    # Contract: Werkzeug would answer with a page of HTML.
-    return error if isinstance(error, Problem) else Problem(_SLUGS[_status(error)])
+async def _handle_http_error(error: HTTPException) -> HTTPException | Response:
+    return error if isinstance(error, Problem) else _about_blank(error)
+
+
+def _about_blank(error: HTTPException) -> Response:
+    """Return the answer to an error that the contract does not know (RFC 9457 section 4.2.1)."""
+    # Contract: Werkzeug would answer with a page of HTML; its headers stay.
+    status = error.code or 500
+    try:
+        title = HTTPStatus(status).phrase
+    except ValueError:
+        title = "Unknown"
+    body = json.dumps({"type": "about:blank", "title": title, "status": status})
+    response = Response(body, status, Headers(error.get_headers()))
+    response.content_type = "application/problem+json"
+    return response
 
 
 async def _handle_database_error(error: SQLAlchemyError) -> Problem:
@@ -122,10 +156,6 @@ async def _handle_database_error(error: SQLAlchemyError) -> Problem:
         logger.warning("the database does not answer: %s", error)
         return unavailable()
     raise error
-
-
-def _status(error: HTTPException) -> int:
-    return error.code if error.code in _SLUGS else 500 if (error.code or 500) >= 500 else 400
 
 
 def _allow(methods: Iterable[str]) -> str:

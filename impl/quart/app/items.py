@@ -33,7 +33,7 @@ async def create_item() -> ResponseReturnValue:
     db.session.add(item)
     await db.session.flush()
     data = _dump(item)
-    headers = {"Location": f"/items/{item.id}", "ETag": etag(item.version)}
+    headers = {"Location": f"/items/{item.id}", "ETag": etag(item.id, item.version)}
     await commit([Change("item.created", item.id, data)])
     return data, 201, headers
 
@@ -85,7 +85,7 @@ async def delete_item(item_id: int) -> ResponseReturnValue:
     """Delete an item."""
     await get_item_or_404(item_id, check_owner=True)
     item = await _lock_item(item_id)
-    check_preconditions(item.version)
+    check_preconditions(item)
     await db.session.delete(item)
     await commit([Change("item.deleted", item_id)])
     return "", 204
@@ -118,7 +118,7 @@ async def _lock_item(item_id: int) -> Item:
 
 async def _change_item(item_id: int, changes: dict[str, Any]) -> ResponseReturnValue:
     item = await _lock_item(item_id)
-    check_preconditions(item.version)
+    check_preconditions(item)
     for name, value in changes.items():
         setattr(item, name, value)
     item.version += 1

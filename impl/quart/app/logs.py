@@ -6,7 +6,7 @@ from collections.abc import Callable
 from logging.config import dictConfig
 from typing import Any
 
-from quart import Quart, g
+from quart import Quart, g, has_request_context, has_websocket_context
 from quart.typing import ResponseTypes
 
 from app.messages import this_request
@@ -14,6 +14,16 @@ from app.messages import this_request
 access = logging.getLogger("app.access")
 
 _HANDSHAKES = ('"WebSocket', "returned without completing handshake")
+
+
+class RequestIdFilter(logging.Filter):
+    """Gives every record of a request its id: tracebacks and warnings too."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add `request_id`; let every record through."""
+        if (has_request_context() or has_websocket_context()) and "request_id" in g:
+            record.request_id = g.request_id
+        return True
 
 
 def logging_config(level: str) -> dict[str, Any]:
@@ -29,12 +39,12 @@ def logging_config(level: str) -> dict[str, Any]:
                 "timestamp": "time",
             }
         },
-        "filters": {"uvicorn": {"()": uvicorn_filter}},
+        "filters": {"request_id": {"()": RequestIdFilter}, "uvicorn": {"()": uvicorn_filter}},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
                 "formatter": "json",
-                "filters": ["uvicorn"],
+                "filters": ["request_id", "uvicorn"],
             }
         },
         # At DEBUG, aiosqlite would log every value, password hashes among them.
@@ -73,7 +83,6 @@ def init_logs(app: Quart, level: str) -> None:
 def log_request(status: int) -> None:
     """Log how the request, or the handshake of the websocket, was answered."""
     fields = {
-        "request_id": g.request_id,
         "method": this_request().method,
         "path": this_request().path,
         "status": status,

@@ -3,9 +3,11 @@
 import re
 import uuid
 
-from quart import Quart, g, has_request_context, request, websocket
+from quart import Quart, current_app, g, has_request_context, request, websocket
 from quart.typing import ResponseTypes
 from quart.wrappers.base import BaseRequestWebsocket
+
+from app.cors import cors_headers
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -35,7 +37,23 @@ async def _finish(response: ResponseTypes) -> ResponseTypes:
     if response.status_code in {204, 304}:
         # Contract: Quart would call an empty body text/html, of length 0.
         del response.headers["Content-Type"], response.headers["Content-Length"]
+    _allow_origin(response)
     return response
+
+
+# Quart-CORS would answer a preflight itself, with fixed methods and on any path.
+def _allow_origin(response: ResponseTypes) -> None:
+    sent = this_request()
+    asks_first = "Access-Control-Request-Method" in sent.headers
+    is_preflight = sent.method == "OPTIONS" and response.status_code == 204 and asks_first
+    headers = cors_headers(
+        current_app.config["CORS_ORIGINS"],
+        sent.headers.get("Origin"),
+        response.headers["Allow"] if is_preflight else None,
+    )
+    response.headers.update(headers)
+    if headers and headers["Access-Control-Allow-Origin"] != "*":
+        response.headers.add("Vary", "Origin")
 
 
 async def _finish_handshake(refusal: ResponseTypes | None) -> ResponseTypes | None:

@@ -7,6 +7,7 @@ from quart import request
 from quart.typing import ResponseReturnValue
 from sqlalchemy import Select
 
+from app.conditional import CACHE_CONTROL
 from app.models import Item, User
 from app.schemas import PageQuery, Resource
 from app.sessions import db
@@ -24,7 +25,9 @@ async def page(
     shown = found[: query.limit]
     target = _next_target(query, shown[-1].id) if len(found) > len(shown) else None
     data = [schema.model_validate(row).model_dump(mode="json") for row in shown]
-    headers = {"Link": f'<{target}>; rel="next"'} if target else {}
+    headers = {"Cache-Control": CACHE_CONTROL}
+    if target:
+        headers["Link"] = f'<{target}>; rel="next"'
     return {"data": data, "next": target}, 200, headers
 
 

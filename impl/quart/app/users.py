@@ -42,7 +42,7 @@ async def create_user() -> ResponseReturnValue:
     db.session.add(user)
     await _flush()
     data = _dump(user)
-    headers = {"Location": f"/users/{user.id}", "ETag": etag(user.version)}
+    headers = {"Location": f"/users/{user.id}", "ETag": etag(user.id, user.version)}
     await commit([Change("user.created", user.id, data)])
     return data, 201, headers
 
@@ -95,7 +95,7 @@ async def delete_user(user_id: int) -> ResponseReturnValue:
     await get_user_or_404(user_id, check_self=True)
     await begin_writing(db.session)
     user = await lock_caller(for_update=True)
-    check_preconditions(user.version)
+    check_preconditions(user)
     owned = select(Item.id).where(Item.owner_id == user_id).order_by(Item.id).with_for_update()
     item_ids = (await db.session.scalars(owned)).all()
     await db.session.execute(delete(Item).where(Item.owner_id == user_id))
@@ -120,7 +120,7 @@ async def _change_user(changes: dict[str, Any]) -> ResponseReturnValue:
         changes["password_hash"] = await asyncio.wrap_future(hash_password(changes.pop("password")))
     await begin_writing(db.session)
     user = await lock_caller(for_update=True)
-    check_preconditions(user.version)
+    check_preconditions(user)
     for name, value in changes.items():
         setattr(user, name, value)
     user.version += 1

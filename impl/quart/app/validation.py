@@ -5,6 +5,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 from quart import Quart, request
 
+from app.database import end_reading
 from app.errors import Problem, invalid
 from app.messages import this_request
 from app.schemas import Schema, violations
@@ -26,7 +27,7 @@ def init_validation(app: Quart) -> None:
 
 async def read_body(schema: type[Body], media_types: frozenset[str] = JSON) -> Body:
     """Read the request's body; raise the problem of the first check that fails."""
-    await db.session.rollback()  # no transaction stays open while a client is sending
+    await end_reading(db.session)  # no transaction stays open while a client is sending
     content = await request.get_data()
     if request.mimetype not in media_types:
         raise Problem("unsupported-media-type")

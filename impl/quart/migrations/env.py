@@ -8,12 +8,18 @@ from sqlalchemy import Connection
 from app.config import Settings
 from app.database import create_engine
 from app.models import Base
+from app.sqlite_migrations import migration_transaction
 
 
 def migrate(connection: Connection) -> None:
     """Run the migrations that are missing, in one transaction."""
-    context.configure(connection=connection, target_metadata=Base.metadata)
-    with context.begin_transaction():
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_as_batch=True,
+        transactional_ddl=True,
+    )
+    with migration_transaction(connection):
         context.run_migrations()
 
 

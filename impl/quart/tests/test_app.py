@@ -19,7 +19,7 @@ async def test_sign_up_returns_the_user_without_the_password(client: Client) -> 
     assert response.status_code == 201
     user = await response.json
     assert response.headers["Location"] == f"/users/{user['id']}"
-    assert response.headers["ETag"] == '"1"'
+    assert response.headers["ETag"] == f'"{user["id"]}-1"'
     assert user.keys() == {"id", "email", "name", "created_at", "updated_at"}
     assert user["email"] == "ada@example.org"
 
@@ -108,21 +108,23 @@ async def test_an_invalid_body_lists_its_violations(client: Client, ada: Account
 
 
 async def test_a_stale_if_match_is_412(client: Client, ada: Account) -> None:
-    item = await ada.create_item()
-    path = f"/items/{item['id']}"
-    headers = {**ada.headers, "If-Match": '"1"'}
+    item_id = (await ada.create_item())["id"]
+    path = f"/items/{item_id}"
+    headers = {**ada.headers, "If-Match": f'"{item_id}-1"'}
     first = await client.patch(path, json={"name": "First"}, headers=headers)
     second = await client.patch(path, json={"name": "Second"}, headers=headers)
-    assert (first.status_code, first.headers["ETag"]) == (200, '"2"')
+    assert (first.status_code, first.headers["ETag"]) == (200, f'"{item_id}-2"')
     assert second.status_code == 412
     response = await client.get(path, headers=ada.headers)
     assert (await response.json)["name"] == "First"
 
 
 async def test_if_none_match_is_304(client: Client, ada: Account) -> None:
-    response = await client.get(ada.path, headers={**ada.headers, "If-None-Match": 'W/"1"'})
+    tag = f'"{ada.user["id"]}-1"'
+    response = await client.get(ada.path, headers={**ada.headers, "If-None-Match": f"W/{tag}"})
     assert response.status_code == 304
-    assert response.headers["ETag"] == '"1"'
+    assert response.headers["ETag"] == tag
+    assert response.headers["Cache-Control"] == "private, no-cache"
     assert await response.data == b""
 
 
