@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 from fastapi.security import HTTPBearer
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,12 +13,12 @@ from app.dependencies import SessionDep, SettingsDep
 from app.errors import invalid_credentials, invalid_token, unauthorized
 from app.models import User
 from app.passwords import verify_password
-from app.routing import Route
+from app.routing import Router
 from app.schemas import Token, TokenCreate
 from app.tokens import Claims, InvalidTokenError, issue_token, read_token
 from app.websockets import offers_bearer
 
-router = APIRouter(prefix="/tokens", tags=["tokens"], route_class=Route)
+router = Router(prefix="/tokens", tags=["tokens"])
 
 
 @router.post("", status_code=201, response_model=Token)

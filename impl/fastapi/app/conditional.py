@@ -10,6 +10,8 @@ from app.preconditions import etag, if_match_fails, if_none_match_hits
 
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "The client has it already"}}
 
+CACHE_CONTROL = "private, no-cache"  # of what is read with a token (RFC 9111 section 5.2.2)
+
 Resource = TypeVar("Resource", User, Item)
 FieldLines = Annotated[list[str] | None, Header()]
 
@@ -23,10 +25,10 @@ class ConditionalRead:
 
     def answer(self, resource: Resource) -> Resource | Response:
         """Return the resource, or 304 when the client has it already."""
-        tag = etag(resource.version)
-        if if_none_match_hits(self._if_none_match, tag):
-            return Response(status_code=304, headers={"ETag": tag})
-        self._headers["ETag"] = tag
+        headers = {"ETag": etag(resource.id, resource.version), "Cache-Control": CACHE_CONTROL}
+        if if_none_match_hits(self._if_none_match, headers["ETag"]):
+            return Response(status_code=304, headers=headers)
+        self._headers.update(headers)
         return resource
 
 
@@ -40,13 +42,13 @@ class ConditionalWrite:
 
     def check(self, resource: User | Item) -> None:
         """Raise 412 unless the resource is in the state that the client expects."""
-        tag = etag(resource.version)
+        tag = etag(resource.id, resource.version)
         if if_match_fails(self._if_match, tag) or if_none_match_hits(self._if_none_match, tag):
             raise Problem("precondition-failed")
 
     def tag(self, resource: User | Item) -> None:
         """Give the response the resource's new ETag."""
-        self._headers["ETag"] = etag(resource.version)
+        self._headers["ETag"] = etag(resource.id, resource.version)
 
 
 async def read_conditions(response: Response, if_none_match: FieldLines = None) -> ConditionalRead:

@@ -87,13 +87,14 @@ def _forget_flush(session: Session, transaction: SessionTransaction) -> None:
 
 
 async def end_reading(session: AsyncSession) -> None:
-    """End the session's reading transaction; raise RuntimeError if anything would be lost.
+    """End the session's reading transaction; what was read stays readable.
 
-    What is added, changed or deleted in the session belongs in a writing transaction.
+    What is added, changed or deleted in the session belongs in a writing transaction: raise
+    RuntimeError, so that nothing is lost or written too early.
     """
     if session.new or session.dirty or session.deleted or session.info.get("flushed"):
         raise RuntimeError("the session has changes: make them after the writing has begun")
-    await session.rollback()
+    await session.commit()  # a rollback would expire every object
 
 
 async def begin_writing(session: AsyncSession) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Literal
 
 from fastapi import FastAPI
@@ -36,7 +37,6 @@ _STATUS = {
     "internal-error": (500, "Internal error"),
     "unavailable": (503, "Service unavailable"),
 }
-_SLUGS = {status: slug for slug, (status, _) in reversed(_STATUS.items())}
 _CHALLENGE = 'Bearer realm="api"'
 
 PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -124,7 +124,21 @@ async def _answer_http_exception(connection: HTTPConnection, error: Exception) -
     assert isinstance(error, HTTPException)  # noqa: S101 (what the handler is registered for)
     if error.status_code == 405:
         return _answer_other_method(connection)
-    return Problem(_SLUGS[error.status_code], error.headers).response()
+    if error.status_code == 404:
+        return Problem("not-found").response()
+    return _about_blank(error)
+
+
+def _about_blank(error: HTTPException) -> Response:
+    """Return the answer to an error that the contract does not know (RFC 9457 section 4.2.1)."""
+    # Contract: FastAPI would answer with the exception's detail; its headers stay.
+    status = error.status_code
+    try:
+        title = HTTPStatus(status).phrase
+    except ValueError:
+        title = "Unknown"
+    body = {"type": "about:blank", "title": title, "status": status}
+    return JSONResponse(body, status, error.headers, "application/problem+json")
 
 
 def _answer_other_method(connection: HTTPConnection) -> Response:
@@ -146,6 +160,8 @@ def _answer_other_method(connection: HTTPConnection) -> Response:
 async def _answer_validation_error(connection: HTTPConnection, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError | WebSocketRequestValidationError)  # noqa: S101
     body = getattr(error, "body", None)
+    if any(each["type"] == "json_invalid" for each in error.errors()):  # of a plain APIRouter
+        return Problem("malformed-json").response()
     if isinstance(body, bytes):  # see BodyRequest: it was no JSON
         return _body_problem(connection, body).response()
     errors = error.errors()

@@ -3,18 +3,19 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Query, WebSocket
+from fastapi import Query, WebSocket
 
 from app.auth import CurrentClaims, CurrentUser
 from app.dependencies import FeedDep, SessionDep, SocketsDep
 from app.errors import invalid_token, upgrade_required
 from app.feed import Feed, Subscription
 from app.feed_messages import CLOSE_UNSUPPORTED_DATA, FeedClosed
+from app.routing import Router
 from app.schemas import FeedQuery
 from app.tokens import Claims
 from app.websockets import accept, run, send
 
-router = APIRouter(prefix="/ws")
+router = Router(prefix="/ws")
 
 
 @router.get("/echo", include_in_schema=False)

@@ -3,15 +3,15 @@
 import asyncio
 from typing import Literal
 
-from fastapi import APIRouter
 from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from app.dependencies import SessionsDep
 from app.errors import unavailable
+from app.routing import Router
 
-router = APIRouter(tags=["health"])
+router = Router(tags=["health"])
 
 PROBE_SECONDS = 2.5
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
@@ -16,9 +16,9 @@ from app.models import Item, ItemTag, utc_now
 from app.outbox import Writing
 from app.pages import Page, read_page
 from app.preconditions import etag
-from app.routing import Route, merge_patch
+from app.routing import Router, merge_patch
 
-router = APIRouter(prefix="/items", tags=["items"], route_class=Route)
+router = Router(prefix="/items", tags=["items"])
 
 
 async def get_item_or_404(
@@ -63,7 +63,7 @@ async def create_item(
         created = schemas.Item.model_validate(item)
         writing.record("item.created", item.id, created)
     response.headers["Location"] = f"/items/{item.id}"
-    response.headers["ETag"] = etag(item.version)
+    response.headers["ETag"] = etag(item.id, item.version)
     return created
 
 

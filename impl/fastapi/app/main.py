@@ -20,10 +20,11 @@ from app.websockets import Sockets, refuse_unknown_path
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the application, set up as the environment says unless settings are given."""
+    settings = settings or Settings()
     app = FastAPI(
         title="Rosetta users and items",
-        version="0.1.0",
-        lifespan=lifespan_of(settings or Settings()),
+        version="0.2.0",
+        lifespan=lifespan_of(settings),
         # Contract: FastAPI would redirect /items/ to /items.
         redirect_slashes=False,
         # Contract: FastAPI would document its own HTTPValidationError.
@@ -35,7 +36,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # Contract: Starlette would answer 403 to a websocket that it does not know.
     app.add_api_websocket_route("/{path:path}", refuse_unknown_path)
     install_error_handlers(app)
-    app.add_middleware(ExchangeMiddleware)
+    app.add_middleware(ExchangeMiddleware, cors_origins=settings.cors_origins)
     return app
 
 

@@ -8,6 +8,7 @@ import uuid
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.cors import cors_headers
 from app.errors import Problem
 
 logger = logging.getLogger("app.access")
@@ -18,15 +19,16 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class ExchangeMiddleware:
     """Give every response its id, log it, and turn what nobody foresaw into a plain 500."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, cors_origins: frozenset[str] = frozenset()) -> None:
         self.app = app
+        self._cors_origins = cors_origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or one websocket from its handshake on."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        exchange = _Exchange(scope, send)
+        exchange = _Exchange(scope, send, self._cors_origins)
         try:
             await self.app(exchange.inner_scope(), receive, exchange.send)
         # Contract: Starlette would answer 500 outside of every middleware, without X-Request-ID.
@@ -42,9 +44,10 @@ class ExchangeMiddleware:
 class _Exchange:
     """One request and its response, or one websocket."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, cors_origins: frozenset[str]) -> None:
         self._scope = scope
         self._send = send
+        self._cors_origins = cors_origins
         self._began = time.perf_counter()
         self.status: int | None = None
         sent_id = Headers(scope=scope).get("X-Request-ID", "")
@@ -61,6 +64,7 @@ class _Exchange:
             headers = MutableHeaders(raw=message["headers"])
             headers["X-Request-ID"] = self.request_id
             headers["X-Content-Type-Options"] = "nosniff"
+            self._allow_origin(headers)
         elif message["type"] == "websocket.accept":
             self.status = 101
         elif message["type"] == "http.response.body" and self._is_head:
@@ -70,6 +74,19 @@ class _Exchange:
         except OSError:  # ASGI's for a client that has gone: nobody waits for the answer
             if message["type"] == "websocket.send":
                 raise  # Starlette makes a WebSocketDisconnect of it
+
+    # Starlette's CORSMiddleware would answer a preflight itself, with 200 and on any path, and
+    # would not see a 500.
+    def _allow_origin(self, headers: MutableHeaders) -> None:
+        sent = Headers(scope=self._scope)
+        asks_first = "Access-Control-Request-Method" in sent
+        is_preflight = self._scope.get("method") == "OPTIONS" and self.status == 204 and asks_first
+        fields = cors_headers(
+            self._cors_origins, sent.get("Origin"), headers["Allow"] if is_preflight else None
+        )
+        headers.update(fields)
+        if fields and fields["Access-Control-Allow-Origin"] != "*":
+            headers.add_vary_header("Origin")
 
     def log(self) -> None:
         fields = {

@@ -7,6 +7,7 @@ from fastapi import Request, Response
 from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.conditional import CACHE_CONTROL
 from app.models import Item, User
 from app.schemas import PageQuery, Resource
 
@@ -33,6 +34,7 @@ async def read_page(
     window = rows.where(model.id > query.after).order_by(model.id).limit(query.limit + 1)
     found = (await session.scalars(window)).unique().all()
     shown = found[: query.limit]
+    response.headers["Cache-Control"] = CACHE_CONTROL
     following = None
     if len(found) > len(shown):
         following = _target(request, query, after=shown[-1].id)
@@ -41,6 +43,5 @@ async def read_page(
 
 
 def _target(request: Request, query: PageQuery, after: int) -> str:
-    given = query.model_dump(exclude_none=True)
-    filters = {name: given[name] for name in ("owner_id", "status", "tag") if name in given}
+    filters = query.model_dump(exclude={"limit", "after"}, exclude_none=True)
     return f"{request.url.path}?{urlencode(filters | {'limit': query.limit, 'after': after})}"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, APIRouter
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
@@ -40,6 +40,13 @@ class Route(APIRoute):
             return await handle(BodyRequest(request.scope, request.receive))
 
         return handle_body_request
+
+
+class Router(APIRouter):
+    """A router of such routes: use it instead of APIRouter."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(route_class=Route, **options)
 
 
 def merge_patch(schema: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 from psycopg.errors import DeadlockDetected
 from sqlalchemy import delete, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -19,9 +19,9 @@ from app.outbox import Writing
 from app.pages import Page, read_page
 from app.passwords import hash_password
 from app.preconditions import etag
-from app.routing import Route, merge_patch
+from app.routing import Router, merge_patch
 
-router = APIRouter(prefix="/users", tags=["users"], route_class=Route)
+router = Router(prefix="/users", tags=["users"])
 
 
 async def get_user_or_404(
@@ -69,7 +69,7 @@ async def create_user(
         created = schemas.User.model_validate(user)
         writing.record("user.created", user.id, created)
     response.headers["Location"] = f"/users/{user.id}"
-    response.headers["ETag"] = etag(user.version)
+    response.headers["ETag"] = etag(user.id, user.version)
     return created
 
 
