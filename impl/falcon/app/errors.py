@@ -11,21 +11,6 @@ from app.database import is_unreachable
 
 logger = logging.getLogger(__name__)
 
-_PROBLEMS = {
-    400: ("malformed-json", "Malformed JSON"),
-    401: ("unauthorized", "Unauthorized"),
-    403: ("forbidden", "Forbidden"),
-    404: ("not-found", "Not found"),
-    405: ("method-not-allowed", "Method not allowed"),
-    409: ("email-taken", "Email already taken"),
-    412: ("precondition-failed", "Precondition failed"),
-    413: ("content-too-large", "Content too large"),
-    415: ("unsupported-media-type", "Unsupported media type"),
-    422: ("validation", "Validation failed"),
-    426: ("upgrade-required", "Upgrade required"),
-    500: ("internal-error", "Internal error"),
-    503: ("unavailable", "Service unavailable"),
-}
 _SERVER_ERROR = 1011  # RFC 6455 section 7.4.1
 _CHALLENGE = 'Bearer realm="api"'
 
@@ -51,6 +36,18 @@ class InvalidCredentials(falcon.HTTPUnauthorized):
         super().__init__(challenges=[_CHALLENGE])
 
 
+class Forbidden(falcon.HTTPForbidden):
+    """The resource is another user's."""
+
+
+class EmailTaken(falcon.HTTPConflict):
+    """The e-mail address is another user's."""
+
+
+class PreconditionFailed(falcon.HTTPPreconditionFailed):
+    """The resource is not in the state that the client expects."""
+
+
 class ValidationFailed(falcon.HTTPUnprocessableEntity):
     """The body or the query does not fit its schema."""
 
@@ -74,6 +71,27 @@ class Unavailable(falcon.HTTPServiceUnavailable):
         super().__init__(retry_after=1)
 
 
+# What each error means; subclasses mean the same.
+_PROBLEMS: dict[type[falcon.HTTPError], tuple[str, str]] = {
+    falcon.MediaMalformedError: ("malformed-json", "Malformed JSON"),
+    falcon.MediaNotFoundError: ("malformed-json", "Malformed JSON"),
+    Unauthorized: ("unauthorized", "Unauthorized"),
+    InvalidToken: ("unauthorized", "Unauthorized"),
+    InvalidCredentials: ("invalid-credentials", "Invalid credentials"),
+    Forbidden: ("forbidden", "Forbidden"),
+    falcon.HTTPNotFound: ("not-found", "Not found"),
+    falcon.HTTPMethodNotAllowed: ("method-not-allowed", "Method not allowed"),
+    EmailTaken: ("email-taken", "Email already taken"),
+    PreconditionFailed: ("precondition-failed", "Precondition failed"),
+    falcon.HTTPContentTooLarge: ("content-too-large", "Content too large"),
+    falcon.HTTPUnsupportedMediaType: ("unsupported-media-type", "Unsupported media type"),
+    ValidationFailed: ("validation", "Validation failed"),
+    UpgradeRequired: ("upgrade-required", "Upgrade required"),
+    falcon.HTTPInternalServerError: ("internal-error", "Internal error"),
+    Unavailable: ("unavailable", "Service unavailable"),
+}
+
+
 class HandshakeRefused(Exception):  # noqa: N818 (an answer, not an error)
     """A websocket's handshake is to be answered with `error`, as a plain request would be."""
 
@@ -91,15 +109,22 @@ def install_error_handlers(app: App[Request, Response]) -> None:
 
 def serialize_problem(req: Request, resp: Response, error: falcon.HTTPError) -> None:
     """Write an error's body."""
-    slug, title = _PROBLEMS[error.status_code]
-    if isinstance(error, InvalidCredentials):
-        slug, title = "invalid-credentials", "Invalid credentials"
-    problem = {"type": f"/problems/{slug}", "title": title, "status": error.status_code}
-    if isinstance(error, ValidationFailed):
-        problem["errors"] = error.errors
+    problem = _problem(error)
     # Contract: Falcon would negotiate between JSON and XML, and send Vary.
     resp.content_type = "application/problem+json"
     resp.data = to_json(problem)
+
+
+def _problem(error: falcon.HTTPError) -> dict[str, Any]:
+    """Return the problem of an error; about:blank if the contract does not know it."""
+    status = error.status_code
+    known = next((_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS), None)
+    if known is None:  # RFC 9457 section 4.2.1
+        phrase = falcon.code_to_http_status(status).partition(" ")[2]
+        return {"type": "about:blank", "title": phrase, "status": status}
+    slug, title = known
+    problem = {"type": f"/problems/{slug}", "title": title, "status": status}
+    return problem | ({"errors": error.errors} if isinstance(error, ValidationFailed) else {})
 
 
 async def handle_http_error(

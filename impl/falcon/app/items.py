@@ -11,6 +11,7 @@ from sqlalchemy.orm import selectinload
 from app import schemas
 from app.auth import Authenticator, authenticate, lock_caller
 from app.conditional import answer, check_preconditions
+from app.errors import Forbidden
 from app.feed import Feed
 from app.models import Item, ItemTag, utc_now
 from app.outbox import WritingTransaction
@@ -33,7 +34,7 @@ async def require_owner(
     """Raise 404 unless the item of the path is there, 403 unless it is the caller's (a hook)."""
     item = await get_item_or_404(req.context.session, params["item_id"])
     if item.owner_id != req.context.user.id:
-        raise falcon.HTTPForbidden
+        raise Forbidden
 
 
 @falcon.before(authenticate)
@@ -58,7 +59,7 @@ class Items:
             writing.record("item.created", item.id, created)
         resp.status = falcon.HTTP_201
         resp.location = f"/items/{item.id}"
-        resp.etag = etag(item.version)
+        resp.etag = etag(item.id, item.version)
         resp.media = created
 
     async def on_get(self, req: Request, resp: Response) -> None:
@@ -122,7 +123,7 @@ class Items:
             await session.flush()
             changed = schemas.Item.model_validate(item)
             writing.record("item.updated", item_id, changed)
-        resp.etag = etag(item.version)
+        resp.etag = etag(item.id, item.version)
         resp.media = changed
 
 

@@ -37,7 +37,7 @@ def create_app(
         router=Router(),
         middleware=[
             LifespanMiddleware(engine, feed, redis),
-            ExchangeMiddleware(),
+            ExchangeMiddleware(settings.cors_origins),
             RefusalMiddleware(),
             SessionMiddleware(sessions),
         ],

@@ -8,13 +8,18 @@ from typing import Any
 
 from falcon.asgi import Request, Response, WebSocket
 
+from app.cors import cors_headers
+
 logger = logging.getLogger("app.access")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class ExchangeMiddleware:
-    """Give every response its id, and log it."""
+    """Give every response its id and its CORS fields, and log it."""
+
+    def __init__(self, cors_origins: frozenset[str] = frozenset()) -> None:
+        self._cors_origins = cors_origins
 
     async def process_request(self, req: Request, resp: Response) -> None:
         """Note when the request came, and its id."""
@@ -28,7 +33,21 @@ class ExchangeMiddleware:
         """Add the headers that every response has, errors included."""
         resp.set_header("X-Request-ID", req.context.request_id)
         resp.set_header("X-Content-Type-Options", "nosniff")
+        self._allow_origin(req, resp)
         log_exchange(req, resp.status_code)
+
+    # Falcon's CORSMiddleware would take Allow off a preflight, and allow what it asks for.
+    def _allow_origin(self, req: Request, resp: Response) -> None:
+        asks_first = req.get_header("Access-Control-Request-Method") is not None
+        is_preflight = req.method == "OPTIONS" and resp.status_code == 204 and asks_first
+        headers = cors_headers(
+            self._cors_origins,
+            req.get_header("Origin"),
+            resp.get_header("Allow") if is_preflight else None,
+        )
+        resp.set_headers(headers)
+        if headers and headers["Access-Control-Allow-Origin"] != "*":
+            resp.append_header("Vary", "Origin")
 
     async def process_request_ws(self, req: Request, ws: WebSocket) -> None:
         """Note when the handshake came, and its id."""

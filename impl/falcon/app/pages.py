@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 from falcon.asgi import Request, Response
 from sqlalchemy import Select
 
+from app.conditional import CACHE_CONTROL
 from app.models import Item, User
 from app.schemas import PageQuery, Resource
 
@@ -21,6 +22,7 @@ async def answer_page(
     window = rows.where(model.id > query.after).order_by(model.id).limit(query.limit + 1)
     found = (await req.context.session.scalars(window)).unique().all()
     shown = found[: query.limit]
+    resp.cache_control = CACHE_CONTROL
     following = None
     if len(found) > len(shown):
         following = _target(req, query, after=shown[-1].id)
@@ -30,6 +32,5 @@ async def answer_page(
 
 
 def _target(req: Request, query: PageQuery, after: int) -> str:
-    given = query.model_dump(exclude_none=True)
-    filters = {name: given[name] for name in ("owner_id", "status", "tag") if name in given}
+    filters = query.model_dump(exclude={"limit", "after"}, exclude_none=True)
     return f"{req.path}?{urlencode(filters | {'limit': query.limit, 'after': after})}"

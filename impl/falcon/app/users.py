@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import schemas
 from app.auth import Authenticator, authenticate, lock_caller
 from app.conditional import answer, check_preconditions
+from app.errors import EmailTaken, Forbidden
 from app.feed import Feed
 from app.models import Item, User, utc_now
 from app.outbox import WritingTransaction
@@ -36,7 +37,7 @@ async def require_self(
     """Raise 404 unless the user of the path is there, 403 unless it is the caller (a hook)."""
     user = await get_user_or_404(req.context.session, params["user_id"])
     if user is not req.context.user:
-        raise falcon.HTTPForbidden
+        raise Forbidden
 
 
 class Users:
@@ -66,7 +67,7 @@ class Users:
             writing.record("user.created", user.id, created)
         resp.status = falcon.HTTP_201
         resp.location = f"/users/{user.id}"
-        resp.etag = etag(user.version)
+        resp.etag = etag(user.id, user.version)
         resp.media = created
 
     @falcon.before(authenticate)
@@ -139,7 +140,7 @@ class Users:
             await flush_or_409(session)
             changed = schemas.User.model_validate(user)
             writing.record("user.updated", user_id, changed)
-        resp.etag = etag(user.version)
+        resp.etag = etag(user.id, user.version)
         resp.media = changed
 
 
@@ -150,5 +151,5 @@ async def flush_or_409(session: AsyncSession) -> None:
     except DBAPIError as error:
         # Two users who swap their addresses wait for each other.
         if isinstance(error, IntegrityError) or isinstance(error.orig, DeadlockDetected):
-            raise falcon.HTTPConflict from error
+            raise EmailTaken from error
         raise

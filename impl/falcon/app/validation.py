@@ -10,6 +10,7 @@ from falcon.typing import AsyncReadableIO
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
+from app.database import end_reading
 from app.errors import ValidationFailed
 from app.schemas import Schema, violations
 from app.strict_json import parse_json
@@ -44,7 +45,7 @@ async def validate_body(
     req: Request, resp: Response, resource: object, params: dict[str, Any], schema: type[Schema]
 ) -> None:
     """Give the responder its `body`; raise 415, 413, 400 or 422 (a hook)."""
-    await req.context.session.commit()  # nothing is held while the client sends
+    await end_reading(req.context.session)  # nothing is held while the client sends
     media_type = (req.content_type or "").partition(";")[0].strip(" \t").lower()
     # Contract: Falcon would refuse Application/JSON, and take */* and no type at all for JSON.
     if media_type != falcon.MEDIA_JSON and (media_type, req.method) != (MERGE_PATCH, "PATCH"):

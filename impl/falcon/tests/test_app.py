@@ -19,7 +19,7 @@ async def test_sign_up_returns_the_user_without_the_password(conductor: ASGICond
     result = await conductor.post("/users", json=body)
     assert result.status_code == 201
     assert result.headers["Location"] == f"/users/{result.json['id']}"
-    assert result.headers["ETag"] == '"1"'
+    assert result.headers["ETag"] == f'"{result.json["id"]}-1"'
     assert result.json.keys() == {"id", "email", "name", "created_at", "updated_at"}
     assert result.json["email"] == "ada@example.org"
 
@@ -106,19 +106,22 @@ async def test_an_invalid_body_lists_its_violations(conductor: ASGIConductor, ad
 
 
 async def test_a_stale_if_match_is_412(conductor: ASGIConductor, ada: Account) -> None:
-    path = f"/items/{(await ada.create_item())['id']}"
-    headers = {**ada.headers, "If-Match": '"1"'}
+    item_id = (await ada.create_item())["id"]
+    path = f"/items/{item_id}"
+    headers = {**ada.headers, "If-Match": f'"{item_id}-1"'}
     first = await conductor.patch(path, json={"name": "First"}, headers=headers)
     second = await conductor.patch(path, json={"name": "Second"}, headers=headers)
-    assert (first.status_code, first.headers["ETag"]) == (200, '"2"')
+    assert (first.status_code, first.headers["ETag"]) == (200, f'"{item_id}-2"')
     assert second.status_code == 412
     assert (await conductor.get(path, headers=ada.headers)).json["name"] == "First"
 
 
 async def test_if_none_match_is_304(conductor: ASGIConductor, ada: Account) -> None:
-    result = await conductor.get(ada.path, headers={**ada.headers, "If-None-Match": 'W/"1"'})
+    tag = f'"{ada.user["id"]}-1"'
+    result = await conductor.get(ada.path, headers={**ada.headers, "If-None-Match": f"W/{tag}"})
     assert result.status_code == 304
-    assert result.headers["ETag"] == '"1"'
+    assert result.headers["ETag"] == tag
+    assert result.headers["Cache-Control"] == "private, no-cache"
     assert result.content == b""
 
 
