@@ -6,21 +6,26 @@ from sanic import HTTPResponse, empty, json
 
 from app.context import Request
 from app.errors import Problem
+from app.models import Item, User
 from app.preconditions import etag, if_match_fails, if_none_match_hits
+
+CACHE_CONTROL = "private, no-cache"  # of what is read with a token (RFC 9111 section 5.2.2)
 
 
 def answer(request: Request, body: dict[str, Any], version: int) -> HTTPResponse:
     """Answer with a resource, or with 304 when the client of a GET has this version."""
-    headers = {"ETag": etag(version)}
-    is_read = request.method in {"GET", "HEAD"}
-    if is_read and if_none_match_hits(_field(request, "If-None-Match"), etag(version)):
-        return empty(304, headers)
+    current = etag(body["id"], version)
+    headers = {"ETag": current}
+    if request.method in {"GET", "HEAD"}:
+        headers["Cache-Control"] = CACHE_CONTROL
+        if if_none_match_hits(_field(request, "If-None-Match"), current):
+            return empty(304, headers)
     return json(body, headers=headers)
 
 
-def check_preconditions(request: Request, version: int) -> None:
+def check_preconditions(request: Request, resource: User | Item) -> None:
     """Refuse a write whose If-Match or If-None-Match does not hold."""
-    current = etag(version)
+    current = etag(resource.id, resource.version)
     if if_match_fails(_field(request, "If-Match"), current):
         raise Problem("precondition-failed")
     if if_none_match_hits(_field(request, "If-None-Match"), current):

@@ -2,11 +2,12 @@
 
 import logging
 from asyncio import CancelledError
+from http import HTTPStatus
 from typing import Any
 
 from sanic import HTTPResponse, empty, json
 from sanic.compat import Header
-from sanic.exceptions import MethodNotAllowed, SanicException
+from sanic.exceptions import MethodNotAllowed, NotFound, PayloadTooLarge, SanicException
 from sanic.handlers import ErrorHandler
 
 from app.database import is_unreachable
@@ -29,7 +30,6 @@ _STATUS = {
     "internal-error": (500, "Internal error"),
     "unavailable": (503, "Service unavailable"),
 }
-_SLUGS = {status: slug for slug, (status, _) in reversed(_STATUS.items())}
 CLIENT_GONE = 499  # in the access log only
 _CHALLENGE = 'Bearer realm="api"'
 
@@ -57,9 +57,13 @@ class Problem(SanicException):
 
     def response(self) -> HTTPResponse:
         """Return the problem as it is sent."""
-        response = json(self.members, self.status_code, content_type="application/problem+json")
-        response.headers = _ProblemHeader(self.headers)
-        return response
+        return _response(self.members, self.headers)
+
+
+def _response(members: dict[str, Any], headers: dict[str, Any]) -> HTTPResponse:
+    response = json(members, members["status"], content_type="application/problem+json")
+    response.headers = _ProblemHeader(headers)
+    return response
 
 
 class _ProblemHeader(Header):
@@ -111,7 +115,7 @@ class ProblemHandler(ErrorHandler):
             logger.warning("the database does not answer: %s", exception, extra=extra)
             return unavailable().response()
         self.log(request, exception)
-        return _problem_of(exception).response()
+        return _answer(exception)
 
     @staticmethod
     def _answer_other_method(request: Any) -> HTTPResponse:
@@ -134,11 +138,25 @@ class ProblemHandler(ErrorHandler):
             logger.error("unhandled exception", exc_info=exception, extra=extra)
 
 
-def _problem_of(exception: Exception) -> Problem:
+def _answer(exception: Exception) -> HTTPResponse:
     if isinstance(exception, Problem):
-        return exception
-    # Contract: Sanic would answer with a text of its own.
-    status = exception.status_code if isinstance(exception, SanicException) else 500
-    if status == 503:  # the server has no more time for the request
-        return unavailable()
-    return Problem(_SLUGS.get(status, "malformed-json" if status < 500 else "internal-error"))
+        return exception.response()
+    if isinstance(exception, NotFound):
+        return Problem("not-found").response()
+    if isinstance(exception, PayloadTooLarge):
+        return Problem("content-too-large").response()
+    if isinstance(exception, SanicException):
+        return _about_blank(exception)
+    return Problem("internal-error").response()
+
+
+def _about_blank(exception: SanicException) -> HTTPResponse:
+    """Return the answer to an error that the contract does not know (RFC 9457 section 4.2.1)."""
+    # Contract: Sanic would answer with a text of its own; the exception's headers stay.
+    status = exception.status_code
+    try:
+        title = HTTPStatus(status).phrase
+    except ValueError:
+        title = "Unknown"
+    members = {"type": "about:blank", "title": title, "status": status}
+    return _response(members, exception.headers)

@@ -33,7 +33,7 @@ async def create_item(request: Request) -> HTTPResponse:
     await session.flush()
     created = dump(item)
     await commit(request, Change("item.created", item.id, created))
-    return json(created, 201, {"Location": f"/items/{item.id}", "ETag": etag(item.version)})
+    return json(created, 201, {"Location": f"/items/{item.id}", "ETag": etag(item.id, item.version)})
 
 
 @bp.get("")
@@ -82,7 +82,7 @@ async def delete_item(request: Request, item_id: int) -> HTTPResponse:
     """Delete an item."""
     await get_item_or_404(request, item_id, check_owner=True)
     item = await lock_item(request, item_id)
-    check_preconditions(request, item.version)
+    check_preconditions(request, item)
     await request.ctx.session.delete(item)
     await commit(request, Change("item.deleted", item_id))
     return empty()
@@ -119,7 +119,7 @@ async def lock_item(request: Request, item_id: int) -> Item:
 async def change_item(request: Request, item_id: int, changes: dict[str, Any]) -> HTTPResponse:
     """Make the changes, in a new version of the item."""
     item = await lock_item(request, item_id)
-    check_preconditions(request, item.version)
+    check_preconditions(request, item)
     for name, value in changes.items():
         setattr(item, name, value)
     item.version += 1

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from sanic import HTTPResponse, json
 from sqlalchemy import Select
 
+from app.conditional import CACHE_CONTROL
 from app.context import Request
 from app.models import Item, User
 from app.schemas import PageQuery, Resource
@@ -23,11 +24,12 @@ async def page(
     shown = found[: query.limit]
     target = _target(request, query, shown[-1].id) if len(found) > len(shown) else None
     data = [schema.model_validate(row).model_dump(mode="json") for row in shown]
-    headers = {"Link": f'<{target}>; rel="next"'} if target else {}
+    headers = {"Cache-Control": CACHE_CONTROL}
+    if target:
+        headers["Link"] = f'<{target}>; rel="next"'
     return json({"data": data, "next": target}, headers=headers)
 
 
 def _target(request: Request, query: PageQuery, after: int) -> str:
-    given = query.model_dump(exclude_none=True)
-    filters = {name: given[name] for name in ("owner_id", "status", "tag") if name in given}
+    filters = query.model_dump(exclude={"limit", "after"}, exclude_none=True)
     return f"{request.path}?{urlencode(filters | {'limit': query.limit, 'after': after})}"

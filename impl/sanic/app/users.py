@@ -43,7 +43,7 @@ async def create_user(request: Request) -> HTTPResponse:
     await flush_or_409(session)
     created = dump(user)
     await commit(request, Change("user.created", user.id, created))
-    return json(created, 201, {"Location": f"/users/{user.id}", "ETag": etag(user.version)})
+    return json(created, 201, {"Location": f"/users/{user.id}", "ETag": etag(user.id, user.version)})
 
 
 @bp.get("")
@@ -96,7 +96,7 @@ async def delete_user(request: Request, user_id: int) -> HTTPResponse:
     session = request.ctx.session
     await begin_writing(session)
     user = await lock_caller(request, to_change=True)
-    check_preconditions(request, user.version)
+    check_preconditions(request, user)
     owned = select(Item.id).where(Item.owner_id == user_id).order_by(Item.id)
     item_ids = (await session.scalars(owned)).all()
     await session.execute(delete(Item).where(Item.owner_id == user_id))
@@ -124,7 +124,7 @@ async def change_user(request: Request, changes: dict[str, Any]) -> HTTPResponse
         changes["password_hash"] = await asyncio.wrap_future(hash_password(changes.pop("password")))
     await begin_writing(session)
     user = await lock_caller(request, to_change=True)
-    check_preconditions(request, user.version)
+    check_preconditions(request, user)
     for name, value in changes.items():
         setattr(user, name, value)
     user.version += 1

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from socket import socket
 from typing import Any
@@ -63,13 +64,20 @@ def app(settings: Settings) -> App:
     return app
 
 
-@pytest.fixture
-def client(app: App) -> Iterator[Client]:
+@contextmanager
+def serving(app: App) -> Iterator[Client]:
+    """Serve the app, whose routes are then complete."""
     with socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with ReusableClient(app, port=port, server_kwargs={"protocol": Protocol}) as client:
         yield Client(client)
+
+
+@pytest.fixture
+def client(app: App) -> Iterator[Client]:
+    with serving(app) as client:
+        yield client
 
 
 class Account:
