@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.errors import invalid_credentials, invalid_token, unauthorized
-from app.messages import BaseHandler
+from app.messages import ApiHandler
 from app.models import User
 from app.passwords import verify_password
 from app.schemas import Token, TokenCreate
@@ -14,7 +14,7 @@ from app.tokens import Claims, InvalidTokenError, issue_token, read_token
 from app.validation import read_body
 
 
-class TokensHandler(BaseHandler):
+class TokensHandler(ApiHandler):
     """/tokens."""
 
     async def post(self) -> None:
@@ -34,7 +34,7 @@ class TokensHandler(BaseHandler):
         self.write_resource(Token(access_token=token, expires_in=ttl, user_id=user.id))
 
 
-class AuthenticatedHandler(BaseHandler):
+class AuthenticatedHandler(ApiHandler):
     """A handler whose operations need a token, but for those of `open_methods`.
 
     Once it is prepared, `current_user` is the caller.

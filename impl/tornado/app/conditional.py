@@ -21,17 +21,17 @@ class ResourceHandler(AuthenticatedHandler):
 
     def compute_etag(self) -> str | None:
         """Return the entity tag of the resource that is answered."""
-        return etag(self.resource.version)
+        return etag(self.resource.id, self.resource.version)
 
     def check_etag_header(self) -> bool:
         """Tell whether the client has the resource already."""
         # Contract: Tornado would find entity tags in If-None-Match that are no list's elements.
         sent = self.request.headers.get("If-None-Match")
-        return if_none_match_hits(sent, etag(self.resource.version))
+        return if_none_match_hits(sent, etag(self.resource.id, self.resource.version))
 
     def check_preconditions(self, resource: User | Item) -> None:
         """Raise 412 unless the resource is in the state that the client expects."""
-        headers, tag = self.request.headers, etag(resource.version)
+        headers, tag = self.request.headers, etag(resource.id, resource.version)
         if if_match_fails(headers.get("If-Match"), tag) or if_none_match_hits(
             headers.get("If-None-Match"), tag
         ):

@@ -1,6 +1,7 @@
 """Problems (RFC 9457), and which problem an exception is."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 
 from tornado.web import HTTPError
 
@@ -22,7 +23,6 @@ _STATUS = {
     "internal-error": (500, "Internal error"),
     "unavailable": (503, "Service unavailable"),
 }
-_SLUGS = {status: slug for slug, (status, _) in reversed(_STATUS.items())}
 _CHALLENGE = 'Bearer realm="api"'
 
 
@@ -45,6 +45,19 @@ class Problem(HTTPError):  # noqa: N818 (a refusal, not an error)
         }
         if errors is not None:
             self.body["errors"] = errors
+
+
+class OtherProblem(Problem):
+    """An error that the contract does not know (RFC 9457 section 4.2.1)."""
+
+    def __init__(self, error: HTTPError) -> None:
+        HTTPError.__init__(self, error.status_code)
+        try:
+            title = HTTPStatus(error.status_code).phrase
+        except ValueError:
+            title = "Unknown"
+        self.headers = {}
+        self.body = {"type": "about:blank", "title": title, "status": error.status_code}
 
 
 def unauthorized() -> Problem:
@@ -81,8 +94,10 @@ def problem_of(error: BaseException | None) -> Problem:
     """Return the problem that a client is told of when a handler has raised the error."""
     if isinstance(error, Problem):
         return error
-    if isinstance(error, HTTPError):  # Tornado's own
-        return Problem(_SLUGS.get(error.status_code, "internal-error"))
+    if isinstance(error, HTTPError) and error.status_code == 404:
+        return Problem("not-found")
+    if isinstance(error, HTTPError):
+        return OtherProblem(error)
     if isinstance(error, Exception) and is_unreachable(error):
         return unavailable()
     return Problem("internal-error")

@@ -12,7 +12,7 @@ from app.auth import AuthenticatedHandler
 from app.errors import invalid_token, upgrade_required
 from app.feed import Subscription
 from app.feed_messages import CLOSE_UNSUPPORTED_DATA, FeedClosed
-from app.messages import BaseHandler
+from app.messages import ApiHandler
 from app.schemas import FeedQuery
 from app.validation import read_query
 from app.websockets import GOING_AWAY, INTERNAL_ERROR, PATIENCE_SECONDS, PatientProtocol
@@ -20,7 +20,7 @@ from app.websockets import GOING_AWAY, INTERNAL_ERROR, PATIENCE_SECONDS, Patient
 logger = logging.getLogger(__name__)
 
 
-class SocketHandler(BaseHandler, WebSocketHandler):
+class SocketHandler(ApiHandler, WebSocketHandler):
     """What both websockets have in common: how each begins and ends."""
 
     async def prepare(self) -> None:

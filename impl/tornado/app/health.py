@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from sqlalchemy import select
 
 from app.errors import unavailable
-from app.messages import BaseHandler
+from app.messages import ApiHandler
 
 PROBE_SECONDS = 2.5
 
@@ -18,7 +18,7 @@ class Health(BaseModel):
     status: Literal["ok", "ready"]
 
 
-class LivenessHandler(BaseHandler):
+class LivenessHandler(ApiHandler):
     """/healthz."""
 
     def get(self) -> None:
@@ -26,7 +26,7 @@ class LivenessHandler(BaseHandler):
         self.write_resource(Health(status="ok"))
 
 
-class ReadinessHandler(BaseHandler):
+class ReadinessHandler(ApiHandler):
     """/readyz."""
 
     async def get(self) -> None:

@@ -33,7 +33,7 @@ class ItemsHandler(AuthenticatedHandler):
             writing.record("item.created", item.id, created)
         self.set_status(201)
         self.set_header("Location", f"/items/{item.id}")
-        self.set_header("ETag", etag(item.version))
+        self.set_header("ETag", etag(item.id, item.version))
         self.write_resource(created)
 
     async def get(self) -> None:
@@ -62,7 +62,7 @@ class ItemHandler(ResourceHandler):
 
     async def get(self, item_id: str) -> None:
         """get_item: read an item."""
-        self.write_resource(schemas.Item.model_validate(self.resource))
+        self.write_read(schemas.Item.model_validate(self.resource))
 
     async def put(self, item_id: str) -> None:
         """replace_item: replace an item; what is left out returns to its default."""

@@ -1,9 +1,11 @@
 """The application: all of its wiring in one view."""
 
+from functools import partial
+
 from tornado.web import Application
 
 from app.logs import log_request
-from app.messages import NotFoundHandler
+from app.messages import AllowOrigin, NotFoundHandler
 from app.routing import handlers
 from app.services import Services
 from app.websockets import MAX_MESSAGE_BYTES, PING_SECONDS, KeepUpgrade
@@ -14,7 +16,7 @@ def create_app(services: Services) -> Application:
     arguments = {"services": services}
     return Application(
         handlers(arguments),
-        transforms=[KeepUpgrade],
+        transforms=[KeepUpgrade, partial(AllowOrigin, services.settings.cors_origins)],
         default_handler_class=NotFoundHandler,
         default_handler_args=arguments,
         log_function=log_request,

@@ -5,20 +5,26 @@ import logging
 import re
 import uuid
 from collections.abc import Awaitable
+from datetime import datetime
 from functools import cached_property
 from types import TracebackType
 from typing import Any
 
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
-from tornado.web import HTTPError, RequestHandler
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
+from tornado.web import HTTPError, OutputTransform, RequestHandler
 
+from app.cors import cors_headers
 from app.database import is_unreachable
 from app.errors import Problem, method_not_allowed, problem_of
+from app.server import MAX_BODY_BYTES
 from app.services import Services
 
 logger = logging.getLogger(__name__)
 
+CACHE_CONTROL = "private, no-cache"  # of what is read with a token (RFC 9111 section 5.2.2)
+HeaderValue = bytes | str | int | datetime
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -26,13 +32,22 @@ class BaseHandler(RequestHandler):
     """A handler of the service: its headers, its methods, and its problems."""
 
     services: Services
+    parses_forms = True  # for get_body_argument() and request.files
     content_type: str
+    retry_after: str | None = None
 
     def initialize(self, services: Services) -> None:
         """Take what the handler works with."""
         self.services = services
+        self.content_type = self.request.headers.get("Content-Type", "")
         # Contract: Tornado would parse a form, and answer a malformed one with 400, by this field.
-        self.content_type = self.request.headers.pop("Content-Type", "")
+        if not self.parses_forms or self.is_too_large:
+            self.request.headers.pop("Content-Type", None)
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether the server has cut off the body."""
+        return len(self.request.body) > MAX_BODY_BYTES
 
     @property
     def sessions(self) -> async_sessionmaker[AsyncSession]:
@@ -60,11 +75,20 @@ class BaseHandler(RequestHandler):
         ]
         return [method for method in methods if method != "HEAD" or "GET" in methods]
 
+    def set_header(self, name: str, value: HeaderValue) -> None:
+        """Set a header; Retry-After stays when an error is raised."""
+        # Contract: Tornado would take every header off the response to an error.
+        if name.lower() == "retry-after":
+            self.retry_after = str(value)
+        super().set_header(name, value)
+
     async def prepare(self) -> None:
         """Check what comes before the operation; those who extend it check more."""
         # Contract: Tornado would say that a method is not allowed only after prepare().
         if self.request.method not in self.allowed_methods():
             raise HTTPError(405)
+        if self.parses_forms and self.is_too_large:
+            raise Problem("content-too-large")
 
     # Contract: Tornado would answer HEAD with 405.
     def head(self, *args: str, **kwargs: str) -> Awaitable[None] | None:
@@ -83,6 +107,11 @@ class BaseHandler(RequestHandler):
         self.set_header("Content-Type", "application/json")
         self.write(resource.model_dump_json())
 
+    def write_read(self, resource: BaseModel) -> None:
+        """Write what a GET with a token reads: the browser may keep it, and asks before use."""
+        self.set_header("Cache-Control", CACHE_CONTROL)
+        self.write_resource(resource)
+
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with the problem that the exception is."""
         _, error, _ = kwargs.get("exc_info", (None, Problem("internal-error"), None))
@@ -91,7 +120,8 @@ class BaseHandler(RequestHandler):
             error = method_not_allowed(", ".join(self.allowed_methods()))
         problem = problem_of(error)
         self.set_status(problem.status_code)
-        for name, value in problem.headers.items():
+        kept = {} if self.retry_after is None else {"Retry-After": self.retry_after}
+        for name, value in {**kept, **problem.headers}.items():
             self.set_header(name, value)
         self.set_header("Content-Type", "application/problem+json")
         self.finish(json.dumps(problem.body))
@@ -119,7 +149,36 @@ class BaseHandler(RequestHandler):
         return None
 
 
-class NotFoundHandler(BaseHandler):
+class AllowOrigin(OutputTransform):
+    """Gives a response the fields that let a page of another origin read it."""
+
+    def __init__(self, allowed_origins: frozenset[str], request: HTTPServerRequest) -> None:
+        self._allowed_origins = allowed_origins
+        self._request = request
+
+    def transform_first_chunk(
+        self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
+    ) -> tuple[int, HTTPHeaders, bytes]:
+        """Add the fields."""
+        sent = self._request.headers
+        asks_first = "Access-Control-Request-Method" in sent
+        is_preflight = self._request.method == "OPTIONS" and status_code == 204 and asks_first
+        fields = cors_headers(
+            self._allowed_origins, sent.get("Origin"), headers["Allow"] if is_preflight else None
+        )
+        headers.update(fields)
+        if fields and fields["Access-Control-Allow-Origin"] != "*":
+            headers.add("Vary", "Origin")
+        return status_code, headers, chunk
+
+
+class ApiHandler(BaseHandler):
+    """A handler of JSON, which parses no forms."""
+
+    parses_forms = False
+
+
+class NotFoundHandler(ApiHandler):
     """What answers where there is nothing."""
 
     # Contract: Tornado would answer 405 to a method it does not know, on any path.

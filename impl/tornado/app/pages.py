@@ -34,10 +34,9 @@ async def write_page(
         following = _target(handler.request.path, query, after=shown[-1].id)
         handler.set_header("Link", f'<{following}>; rel="next"')
     data = [shown_as.model_validate(row) for row in shown]
-    handler.write_resource(Page[shown_as](data=data, next=following))  # type: ignore[valid-type]
+    handler.write_read(Page[shown_as](data=data, next=following))  # type: ignore[valid-type]
 
 
 def _target(path: str, query: PageQuery, after: int) -> str:
-    given = query.model_dump(exclude_none=True)
-    filters = {name: given[name] for name in ("owner_id", "status", "tag") if name in given}
+    filters = query.model_dump(exclude={"limit", "after"}, exclude_none=True)
     return f"{path}?{urlencode(filters | {'limit': query.limit, 'after': after})}"

@@ -38,7 +38,7 @@ class UsersHandler(AuthenticatedHandler):
             writing.record("user.created", user.id, created)
         self.set_status(201)
         self.set_header("Location", f"/users/{user.id}")
-        self.set_header("ETag", etag(user.version))
+        self.set_header("ETag", etag(user.id, user.version))
         self.write_resource(created)
 
     async def get(self) -> None:
@@ -53,7 +53,7 @@ class CurrentUserHandler(ResourceHandler):
     async def get(self) -> None:
         """get_current_user: read one's own account."""
         self.resource = self.current_user
-        self.write_resource(schemas.User.model_validate(self.resource))
+        self.write_read(schemas.User.model_validate(self.resource))
 
 
 class UserHandler(ResourceHandler):
@@ -68,7 +68,7 @@ class UserHandler(ResourceHandler):
 
     async def get(self, user_id: str) -> None:
         """get_user: read a user."""
-        self.write_resource(schemas.User.model_validate(self.resource))
+        self.write_read(schemas.User.model_validate(self.resource))
 
     async def put(self, user_id: str) -> None:
         """replace_user: replace one's name and e-mail address, and the password if there is one."""

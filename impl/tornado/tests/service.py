@@ -56,7 +56,8 @@ class ServiceTestCase(AsyncHTTPTestCase):
 
     def get_app(self) -> Application:
         self._services = open_services(Settings())
-        return create_app(self.io_loop.run_sync(self._services.__aenter__))
+        self.services = self.io_loop.run_sync(self._services.__aenter__)
+        return create_app(self.services)
 
     def get_http_server(self) -> Server:
         return Server(self._app)

@@ -29,7 +29,7 @@ class ServiceTest(ServiceTestCase):
         user = json.loads(response.body)
         assert response.code == 201
         assert response.headers["Location"] == f"/users/{user['id']}"
-        assert response.headers["ETag"] == '"1"'
+        assert response.headers["ETag"] == f'"{user["id"]}-1"'
         assert user.keys() == {"id", "email", "name", "created_at", "updated_at"}
         assert user["email"] == "bob@example.org"
 
@@ -101,20 +101,23 @@ class ServiceTest(ServiceTestCase):
         ]
 
     def test_a_stale_if_match_is_412(self) -> None:
-        path = f"/items/{self.ada.create_item()['id']}"
-        headers = {**self.ada.headers, "If-Match": '"1"'}
+        item_id = self.ada.create_item()["id"]
+        path = f"/items/{item_id}"
+        headers = {**self.ada.headers, "If-Match": f'"{item_id}-1"'}
         first = self.call("PATCH", path, {"name": "First"}, headers)
         second = self.call("PATCH", path, {"name": "Second"}, headers)
-        assert (first.code, first.headers["ETag"]) == (200, '"2"')
+        assert (first.code, first.headers["ETag"]) == (200, f'"{item_id}-2"')
         assert second.code == 412
         item = json.loads(self.call("GET", path, headers=self.ada.headers).body)
         assert item["name"] == "First"
 
     def test_if_none_match_is_304(self) -> None:
-        headers = {**self.ada.headers, "If-None-Match": 'W/"1"'}
+        tag = f'"{self.ada.user["id"]}-1"'
+        headers = {**self.ada.headers, "If-None-Match": f"W/{tag}"}
         response = self.call("GET", self.ada.path, headers=headers)
         assert response.code == 304
-        assert response.headers["ETag"] == '"1"'
+        assert response.headers["ETag"] == tag
+        assert response.headers["Cache-Control"] == "private, no-cache"
         assert response.body == b""
 
     def test_pages_walk_to_the_end(self) -> None:
