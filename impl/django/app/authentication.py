@@ -2,10 +2,9 @@
 
 from django.conf import settings
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
 
-from app.database import one_moment
 from app.exceptions import CHALLENGE, invalid_token, unauthorized
-from app.parsers import Request
 from app.tokens import Claims, InvalidTokenError, read_token
 from users.models import User
 
@@ -19,7 +18,6 @@ class BearerAuthentication(BaseAuthentication):
         if scheme.lower() != "bearer":
             return None
         claims = read_claims(token)
-        request.reading.enter_context(one_moment())
         return get_user(claims), claims
 
     def authenticate_header(self, request: Request) -> str:

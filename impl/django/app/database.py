@@ -1,36 +1,42 @@
-"""Reading transactions, and the form in which moments are stored."""
+"""Consistent reads, and the form in which moments are stored."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import Error, connection, models
+from django.db import connection, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-
-# atomic() is for writers: on SQLite it would lock others out.
-_BEGIN_READING = {
-    "sqlite": "BEGIN",
-    "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
-}
 
 
 @contextmanager
-def one_moment() -> Iterator[None]:
-    """Let the block see the database as it is at one moment, and write nothing.
+def snapshot() -> Iterator[None]:
+    """Let the block read the database as it is at one moment.
 
-    Else a caller might be there and their item already gone.
+    Otherwise an item of one version could be shown with the tags of the next.
     """
-    if connection.in_atomic_block:  # a test's
+    if connection.in_atomic_block:
         yield
         return
-    with connection.cursor() as cursor:
-        cursor.execute(_BEGIN_READING[connection.vendor])
-        try:
-            yield
-        finally:
-            with suppress(Error):  # a connection that is lost has nothing to end
-                cursor.execute("ROLLBACK")
+    with _deferred_on_sqlite(), transaction.atomic():
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
+
+
+@contextmanager
+def _deferred_on_sqlite() -> Iterator[None]:
+    """Let the block's transaction begin without the write lock that `transaction_mode` takes."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    connection.ensure_connection()  # which reads the setting
+    mode, connection.transaction_mode = connection.transaction_mode, "DEFERRED"
+    try:
+        yield
+    finally:
+        connection.transaction_mode = mode
 
 
 class UtcDateTimeField(models.DateTimeField):

@@ -1,27 +1,12 @@
-"""Problems (RFC 9457): every error of the service, and what Django's and DRF's become."""
+"""Problems (RFC 9457): every error of the service, and how a serializer's errors are listed."""
 
-import logging
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from http.client import responses
 from typing import Any
 
-import psycopg
-from django.db import Error
-from django.http import Http404, HttpRequest, JsonResponse
-from rest_framework.exceptions import (
-    APIException,
-    ErrorDetail,
-    MethodNotAllowed,
-    NotAuthenticated,
-    NotFound,
-    PermissionDenied,
-    UnsupportedMediaType,
-    ValidationError,
-)
-from rest_framework.response import Response
+from django.http import JsonResponse
+from rest_framework.exceptions import APIException, ErrorDetail
 from rest_framework.settings import api_settings
-
-logger = logging.getLogger(__name__)
 
 PROBLEMS = {
     "malformed-json": (400, "Malformed JSON"),
@@ -40,17 +25,23 @@ PROBLEMS = {
     "unavailable": (503, "Service unavailable"),
 }
 CHALLENGE = 'Bearer realm="api"'
-# DRF's codes as JSON Schema's keywords, in the order in which they are asked.
+PROBLEM_JSON = "application/problem+json"
+# DRF's codes as JSON Schema's keywords, in the order in which they are asked. A code that is not
+# here, such as `does_not_exist` and `unique` of the service's own fields, stays as it is.
 _KEYWORDS = {
     "required": "required",
     "unknown": "additionalProperties",
     "null": "type",
     "invalid": "type",
     "not_a_list": "type",
+    "not_a_dict": "type",
+    "incorrect_type": "type",
     "invalid_choice": "enum",
     "min_properties": "minProperties",
+    "empty": "minItems",
     "max_items": "maxItems",
     "unique_items": "uniqueItems",
+    "blank": "minLength",
     "min_length": "minLength",
     "max_length": "maxLength",
     "pattern": "pattern",
@@ -59,16 +50,9 @@ _KEYWORDS = {
     "max_value": "maximum",
 }
 _CODES = list(_KEYWORDS)
-_SQLITE_UNREACHABLE = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_IOERR,
-}
-
 
 class Problem(APIException):
-    """A refusal; `slug` names its type."""
+    """An error that the contract knows; `slug` names its type."""
 
     def __init__(self, slug: str, headers: Mapping[str, str] | None = None, **members: Any) -> None:
         self.status_code, title = PROBLEMS[slug]
@@ -87,8 +71,14 @@ class Problem(APIException):
             self.members,
             status=self.status_code,
             headers=self.headers,
-            content_type="application/problem+json",
+            content_type=PROBLEM_JSON,
         )
+
+
+def about_blank(status: int) -> dict[str, Any]:
+    """Return the problem of an error that the contract does not know (RFC 9457 section 4.2.1)."""
+    title = responses.get(status, "Unknown Status Code")
+    return {"type": "about:blank", "title": title, "status": status}
 
 
 def unauthorized() -> Problem:
@@ -106,7 +96,7 @@ def invalid_credentials() -> Problem:
     return Problem("invalid-credentials", {"WWW-Authenticate": CHALLENGE})
 
 
-def invalid(detail: Mapping[str, Any], where: str) -> Problem:
+def invalid(detail: Any, where: str) -> Problem:
     """List what does not fit the schema: `detail` is a serializer's errors."""
     found = ({"in": where, **violation} for violation in _violations(detail))
     return Problem("validation", errors=sorted(found, key=lambda each: each["pointer"]))
@@ -122,90 +112,30 @@ def unavailable() -> Problem:
     return Problem("unavailable", {"Retry-After": "1"})
 
 
-def handle(error: Exception, _context: Mapping[str, Any]) -> Response | None:
-    """Answer DRF's exceptions with their problems; leave others to Django."""
-    problem = _problem_of(error)
-    if problem is None:
-        return None
-    return Response(
-        problem.members,
-        problem.status_code,
-        headers=problem.headers,
-        content_type="application/problem+json",
-    )
+def _violations(detail: Any, pointer: str = "") -> Iterator[dict[str, str]]:
+    """Return where and why each part of a serializer's errors fails."""
+    if isinstance(detail, Mapping):
+        for name, errors in detail.items():
+            yield from _violations(errors, _pointer(pointer, name, errors))
+        return
+    errors = [detail] if isinstance(detail, ErrorDetail) else detail
+    if own := [error for error in errors if isinstance(error, ErrorDetail)]:
+        yield {"pointer": pointer, "code": _keyword(own)}
+    for index, error in enumerate(errors):
+        if not isinstance(error, ErrorDetail):  # of a member of a list
+            yield from _violations(error, f"{pointer}/{index}")
 
 
-def problem_of_database(error: Exception) -> Problem | None:
-    """Return the problem of a database that does not answer, so that a retry may help."""
-    if not (isinstance(error, Error) and _is_unreachable(error)):
-        return None
-    logger.warning("the database does not answer: %s", error)
-    return unavailable()
-
-
-def bad_request(_request: HttpRequest, exception: Exception) -> JsonResponse:
-    """Answer what Django itself does not understand."""
-    return Problem("malformed-json").response()
-
-
-def forbidden(_request: HttpRequest, exception: Exception) -> JsonResponse:
-    """Answer what Django itself forbids."""
-    return Problem("forbidden").response()
-
-
-def page_not_found(_request: HttpRequest, exception: Exception) -> JsonResponse:
-    """Say that there is no such route."""
-    return Problem("not-found").response()
-
-
-def server_error(_request: HttpRequest) -> JsonResponse:
-    """Answer an exception that nobody foresaw; Django has logged it."""
-    return Problem("internal-error").response()
-
-
-def _problem_of(error: Exception) -> Problem | None:
-    match error:
-        case Problem():
-            return error
-        case ValidationError():
-            return invalid(error.detail, "body")
-        case NotAuthenticated():
-            return unauthorized()
-        case PermissionDenied():
-            return Problem("forbidden")
-        case Http404() | NotFound():  # get_object's is Django's
-            return Problem("not-found")
-        case MethodNotAllowed():
-            return Problem("method-not-allowed")
-        case UnsupportedMediaType():
-            return Problem("unsupported-media-type")
-    return None  # what else DRF raises is a defect of ours
-
-
-def _violations(detail: Mapping[Any, Any], parent: str = "") -> Iterator[dict[str, str]]:
-    for name, errors in detail.items():
-        pointer = parent if name == api_settings.NON_FIELD_ERRORS_KEY else _pointer(parent, name)
-        if isinstance(errors, Mapping):
-            yield from _violations(errors, pointer)
-        else:
-            yield {"pointer": pointer, "code": _keyword(errors)}
-
-
-def _pointer(parent: str, name: object) -> str:
+def _pointer(parent: str, name: object, errors: Any) -> str:
     """Append a member or index to a JSON Pointer (RFC 6901)."""
+    is_unknown = isinstance(errors, list) and getattr(errors[0], "code", "") == "unknown"
+    if name == api_settings.NON_FIELD_ERRORS_KEY and not is_unknown:
+        return parent
     return f"{parent}/{str(name).replace('~', '~0').replace('/', '~1')}"
 
 
 def _keyword(errors: Sequence[ErrorDetail]) -> str:
     """Return the first that fails."""
-    return _KEYWORDS[min((error.code for error in errors), key=_CODES.index)]
-
-
-def _is_unreachable(error: Error) -> bool:
-    cause = error.__cause__
-    if isinstance(cause, sqlite3.Error):
-        return (getattr(cause, "sqlite_errorcode", 0) & 0xFF) in _SQLITE_UNREACHABLE
-    if isinstance(cause, psycopg.OperationalError):
-        # No SQLSTATE: never connected, or cut off; 08 connection, 53 resources, 57P shutdown.
-        return cause.sqlstate is None or cause.sqlstate.startswith(("08", "53", "57P"))
-    return False
+    codes = [error.code for error in errors]
+    known = [code for code in _CODES if code in codes]
+    return _KEYWORDS[known[0]] if known else codes[0]

@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.core.validators import RegexValidator
+from django.http import QueryDict
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.fields import empty
 from rest_framework.settings import api_settings
+
+from app.exceptions import invalid
 
 MAX_ID = 999_999_999_999_999_999
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
@@ -118,6 +121,14 @@ class PageQuery(serializers.Serializer):
 
     limit = QueryIntegerField(min_value=1, max_value=100, default=20)
     after = QueryIntegerField(min_value=0, max_value=MAX_ID, default=0)
+
+
+def read_query(schema: type[serializers.Serializer], parameters: QueryDict) -> dict[str, Any]:
+    """Return the query's valid parameters; of one given twice the last wins."""
+    query = schema(data=parameters.dict())
+    if not query.is_valid():
+        raise invalid(query.errors, "query")
+    return dict(query.validated_data)
 
 
 def _fault(name: str, code: str) -> ValidationError:

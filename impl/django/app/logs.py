@@ -1,14 +1,18 @@
 """One JSON object a line, on standard error."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from typing import Any
+
+# Set by the middleware, so that warnings and tracebacks name the request too.
+request_id_var: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 _HANDSHAKES = ('"WebSocket', "returned without completing handshake")
 
 
-def logging_config(level: str) -> dict[str, Any]:
-    """Return Django's LOGGING, which is uvicorn's as well."""
+def logging_config(level: str, apps: Iterable[str]) -> dict[str, Any]:
+    """Return Django's LOGGING, which is uvicorn's as well; `level` is that of the `apps`."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -20,18 +24,20 @@ def logging_config(level: str) -> dict[str, Any]:
                 "timestamp": "time",
             }
         },
-        "filters": {"uvicorn": {"()": "app.logs.uvicorn_filter"}},
+        "filters": {
+            "uvicorn": {"()": "app.logs.uvicorn_filter"},
+            "request_id": {"()": "app.logs.RequestIdFilter"},
+        },
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
                 "formatter": "json",
-                "filters": ["uvicorn"],
+                "filters": ["uvicorn", "request_id"],
             }
         },
         "root": {"level": "WARNING", "handlers": ["stderr"]},
         "loggers": {
-            "app": {"level": level},
-            "events": {"level": level},
+            **{name: {"level": level} for name in apps},
             # Contract: at DEBUG uvicorn would log every header and frame, tokens among them.
             "uvicorn": {"level": "INFO"},
             # Contract: uvicorn would log every request's query; app.access does not.
@@ -41,6 +47,17 @@ def logging_config(level: str) -> dict[str, Any]:
             "django.request": {"level": "ERROR"},
         },
     }
+
+
+class RequestIdFilter(logging.Filter):
+    """Add the id of the request that a record belongs to."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Complete the record."""
+        request_id = request_id_var.get()
+        if request_id is not None:
+            record.request_id = request_id
+        return True
 
 
 def uvicorn_filter() -> Callable[[logging.LogRecord], bool]:

@@ -1,6 +1,7 @@
 """One representation, and the media types that a body may have."""
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
@@ -15,8 +16,7 @@ class OneRepresentation(BaseContentNegotiation):
         """Return the parser of the body's media type."""
         # Contract: DRF would take application/* and */* for JSON.
         media_type = request.content_type.partition(";")[0].strip(" \t").lower()
-        found = (p for p in parsers if p.media_type == media_type and p.takes(request.method))
-        return next(found, None)
+        return next((p for p in parsers if fnmatchcase(media_type, p.media_type)), None)
 
     def select_renderer(
         self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None

@@ -8,6 +8,8 @@ from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from app.fields import PageQuery, read_query
+
 
 class KeysetPagination(BasePagination):
     """Ascending by id; `next` and Link (RFC 8288) lead to the next page."""
@@ -16,7 +18,8 @@ class KeysetPagination(BasePagination):
 
     def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any) -> list[Any]:
         """Return the rows of the page that the query asks for."""
-        query = dict(view.query)
+        is_ours = hasattr(view, "query")
+        query = dict(view.query if is_ours else read_query(PageQuery, request.query_params))
         limit, after = query.pop("limit"), query.pop("after")
         found = list(queryset.filter(pk__gt=after).order_by("pk")[: limit + 1])
         shown = found[:limit]

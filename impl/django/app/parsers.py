@@ -1,7 +1,6 @@
 """Bodies, checked in the contract's order."""
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from io import BytesIO
 from typing import Any, BinaryIO
 
@@ -16,8 +15,6 @@ MAX_BODY_BYTES = 65_536
 
 class Request(DRFRequest):
     """DRF's request, whose body is checked even where there is none."""
-
-    reading: ExitStack  # ends the reading transaction
 
     @property
     def stream(self) -> BinaryIO:
@@ -39,10 +36,6 @@ class StrictJSONParser(BaseParser):
 
     media_type = "application/json"
 
-    def takes(self, _method: str) -> bool:
-        """Tell whether requests of this method may have a body of this type."""
-        return True
-
     def parse(
         self,
         stream: BinaryIO,
@@ -50,9 +43,12 @@ class StrictJSONParser(BaseParser):
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
         """Return the parsed body."""
+        content = stream.read(MAX_BODY_BYTES + 1)
+        if len(content) > MAX_BODY_BYTES:
+            raise Problem("content-too-large")
         try:
             # Contract: DRF's JSONParser would take UTF-16, a BOM and lone surrogates.
-            return parse_json(stream.read())
+            return parse_json(content)
         except MalformedJSONError:
             raise Problem("malformed-json") from None
 
@@ -61,7 +57,3 @@ class MergePatchParser(StrictJSONParser):
     """A merge patch (RFC 7396)."""
 
     media_type = "application/merge-patch+json"
-
-    def takes(self, method: str) -> bool:
-        """Tell whether requests of this method may have a body of this type."""
-        return method == "PATCH"

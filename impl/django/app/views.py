@@ -1,24 +1,28 @@
 """DRF's views in the order of the contract's checks."""
 
-from contextlib import ExitStack
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
+from django.utils.cache import patch_cache_control
 from django.utils.functional import cached_property
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.mixins import ListModelMixin
+from rest_framework.parsers import BaseParser
 from rest_framework.request import Request as DRFRequest
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
+from app.authentication import get_user
 from app.conditional import check_preconditions, is_not_modified
-from app.exceptions import invalid, invalid_token
-from app.fields import PageQuery
+from app.database import snapshot
+from app.exceptions import invalid_token
+from app.fields import PageQuery, read_query
 from app.models import Resource
-from app.parsers import Request
+from app.parsers import MergePatchParser, Request
 from app.preconditions import etag
 from events.outbox import writing
 from users.models import User
@@ -27,19 +31,12 @@ from users.models import User
 class PlainView(APIView):
     """A view whose OPTIONS tells the methods, and whose body is checked also when it is empty."""
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
-        """Answer; `reading` ends the reading transaction that authentication begins."""
-        with ExitStack() as self.reading:
-            return super().dispatch(request, *args, **kwargs)
-
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         """Return DRF's request."""
         given = super().initialize_request(request, *args, **kwargs)
-        made = Request(
+        return Request(
             request, given.parsers, given.authenticators, given.negotiator, given.parser_context
         )
-        made.reading = self.reading
-        return made
 
     def options(self, request: DRFRequest, *args: Any, **kwargs: Any) -> Response:
         """Answer with Allow, which DRF gives every response."""
@@ -54,11 +51,11 @@ class OpenView(PlainView):
 
 
 class ResourceViewSet(ListModelMixin, PlainView, GenericViewSet):
-    """Users or items: read in one transaction, written in another."""
+    """Users or items: read as they are at one moment, written in a transaction."""
 
     lookup_value_converter = "id"
     query_class: type[Serializer] = PageQuery
-    resource: Resource  # of the path, as the reading transaction saw it
+    resource: Resource  # of the path, as it was before the body was read
 
     def initial(self, request: DRFRequest, *args: Any, **kwargs: Any) -> None:
         """Refuse for method, token, resource or owner, before the body is looked at."""
@@ -70,16 +67,38 @@ class ResourceViewSet(ListModelMixin, PlainView, GenericViewSet):
         super().initial(request, *args, **kwargs)
         if self.detail:
             self.resource = self.get_object()
-        if request.method not in {"GET", "HEAD"}:
-            self.reading.close()  # no transaction stays open while a body is read or hashed
+
+    def get_parsers(self) -> Sequence[BaseParser]:
+        """Return the parsers of bodies; a PATCH may be a merge patch."""
+        parsers: Sequence[BaseParser] = super().get_parsers()
+        return [*parsers, MergePatchParser()] if self.request.method == "PATCH" else parsers
+
+    def get_object(self) -> Resource:
+        """Return the resource of the path; raise 401, 403 or 404."""
+        try:
+            with snapshot():
+                resource: Resource = super().get_object()
+        except Http404:
+            get_user(self.request.auth)  # 401 if the caller was deleted, and so the resource
+            raise
+        return resource
+
+    def finalize_response(self, request: DRFRequest, response: Response, *a: Any, **k: Any) -> Any:
+        """Complete a response: what was read with a token is no other user's."""
+        final = super().finalize_response(request, response, *a, **k)
+        if request.method in {"GET", "HEAD"} and final.status_code in {200, 304}:
+            patch_cache_control(final, private=True, no_cache=True)
+        return final
 
     @cached_property
     def query(self) -> dict[str, Any]:
-        """Return the query's parameters; of one given twice the last wins."""
-        query = self.query_class(data=self.request.query_params.dict())
-        if not query.is_valid():
-            raise invalid(query.errors, "query")
-        return dict(query.validated_data)
+        """Return the query's parameters."""
+        return read_query(self.query_class, self.request.query_params)
+
+    def list(self, request: DRFRequest, *args: Any, **kwargs: Any) -> Response:
+        """Return a page of resources."""
+        with snapshot():
+            return super().list(request, *args, **kwargs)
 
     def create(self, request: DRFRequest) -> Response:
         """Create a resource."""
@@ -88,7 +107,7 @@ class ResourceViewSet(ListModelMixin, PlainView, GenericViewSet):
         self.perform_create(serializer)
         resource = serializer.instance
         location = f"{request.path}/{resource.pk}"
-        headers = {"Location": location, "ETag": etag(resource.version)}
+        headers = {"Location": location, "ETag": etag(resource.pk, resource.version)}
         return Response(serializer.data, 201, headers=headers)
 
     def retrieve(self, request: DRFRequest, **_: Any) -> Response:
@@ -101,7 +120,7 @@ class ResourceViewSet(ListModelMixin, PlainView, GenericViewSet):
         serializer.is_valid(raise_exception=True)
         with writing():
             serializer.instance = self.lock_resource()
-            check_preconditions(request, serializer.instance.version)
+            check_preconditions(request, serializer.instance)
             self.perform_update(serializer)
         return self.answer(serializer.instance)
 
@@ -113,7 +132,7 @@ class ResourceViewSet(ListModelMixin, PlainView, GenericViewSet):
         """Delete a resource."""
         with writing():
             resource = self.lock_resource()
-            check_preconditions(request, resource.version)
+            check_preconditions(request, resource)
             resource.delete()
         return Response(status=204)
 
@@ -131,8 +150,8 @@ class ResourceViewSet(ListModelMixin, PlainView, GenericViewSet):
 
     def answer(self, resource: Resource) -> Response:
         """Answer with a resource and its tag."""
-        headers = {"ETag": etag(resource.version)}
-        if is_not_modified(self.request, resource.version):
+        headers = {"ETag": etag(resource.pk, resource.version)}
+        if is_not_modified(self.request, resource):
             return Response(status=304, headers=headers)
         return Response(self.get_serializer(resource).data, headers=headers)
 

@@ -9,26 +9,23 @@ from pydantic import ValidationError
 
 from app.config import Settings
 from app.logs import logging_config
+from config.environment import DjangoSettings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 try:
-    ENVIRONMENT = Settings()
+    ENVIRONMENT, DJANGO = Settings(), DjangoSettings()
 except ValidationError as error:
     faults = (f"{'_'.join(map(str, e['loc'])).upper()} {e['msg']}" for e in error.errors())
     raise ImproperlyConfigured("; ".join(faults)) from None
 
 SECRET_KEY = ENVIRONMENT.secret_key.get_secret_value()
-# Contract: with DEBUG, Django would answer 404 and 500 with pages of HTML.
-DEBUG = False
-# Nothing is answered with the Host's name; a proxy in front knows which ones are served.
-ALLOWED_HOSTS = ["*"]
+DEBUG = DJANGO.django_debug
+ALLOWED_HOSTS = DJANGO.django_allowed_hosts
 
+LOCAL_APPS = ["app", "users", "items", "events"]
 INSTALLED_APPS = [
-    "app",
-    "users",
-    "items",
-    "events",
+    *LOCAL_APPS,
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -39,13 +36,16 @@ INSTALLED_APPS = [
     "channels",
 ]
 
-# The admin's views ask for CSRF tokens themselves, and the API has no cookies. CommonMiddleware
-# would refuse a Host with an underscore, as names in Compose networks have it.
+# CommonMiddleware checks the Host. Without a list of hosts it would only refuse what is no domain
+# name, such as one with an underscore, as names in Compose networks have it.
+HOST_MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]
 MIDDLEWARE = [
     "app.middleware.ExchangeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    *([] if ALLOWED_HOSTS == ["*"] else HOST_MIDDLEWARE),
     "app.middleware.AdminSessionMiddleware",
+    "app.middleware.CsrfMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -81,28 +81,33 @@ PASSWORD_HASHERS = ["users.hashers.Argon2idPasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [{"NAME": "users.validators.PasswordLengthValidator"}]  # the admin's
 IS_PRODUCTION = ENVIRONMENT.app_env == "production"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_PRODUCTION
+CSRF_TRUSTED_ORIGINS = DJANGO.django_csrf_trusted_origins
+SECURE_SSL_REDIRECT = DJANGO.django_secure_ssl_redirect
+SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$"]  # probes do not come through the proxy
+SECURE_HSTS_SECONDS = DJANGO.django_secure_hsts_seconds
+SECURE_HSTS_INCLUDE_SUBDOMAINS = DJANGO.django_secure_hsts_include_subdomains
+SECURE_HSTS_PRELOAD = DJANGO.django_secure_hsts_preload
+SILENCED_SYSTEM_CHECKS = ["security.W003"]  # CsrfMiddleware is a subclass of the one it looks for
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["app.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "app.negotiation.OneRepresentation",
-    "DEFAULT_PARSER_CLASSES": ["app.parsers.StrictJSONParser", "app.parsers.MergePatchParser"],
+    "DEFAULT_PARSER_CLASSES": ["app.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "app.pagination.KeysetPagination",
     # Contract: DRF would describe the view in answer to OPTIONS.
     "DEFAULT_METADATA_CLASS": None,
-    "EXCEPTION_HANDLER": "app.exceptions.handle",
+    "EXCEPTION_HANDLER": "app.handlers.handle",
     "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
     # Contract: DRF would take `?format=` for a wish.
     "URL_FORMAT_OVERRIDE": None,
-    # No JSON text can spell a lone surrogate: so no unknown member has this name.
-    "NON_FIELD_ERRORS_KEY": "\udfff",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 
 USE_TZ = True
 TIME_ZONE = "UTC"
-LOGGING = logging_config(ENVIRONMENT.log_level)
+LOGGING = logging_config(ENVIRONMENT.log_level, LOCAL_APPS)
 
 TEMPLATES = [
     {

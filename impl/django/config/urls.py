@@ -30,7 +30,7 @@ urlpatterns = [
 ]
 
 # Contract: Django would answer with pages of HTML.
-handler400 = "app.exceptions.bad_request"
-handler403 = "app.exceptions.forbidden"
-handler404 = "app.exceptions.page_not_found"
-handler500 = "app.exceptions.server_error"
+handler400 = "app.handlers.bad_request"
+handler403 = "app.handlers.forbidden"
+handler404 = "app.handlers.page_not_found"
+handler500 = "app.handlers.server_error"

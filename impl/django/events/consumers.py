@@ -15,9 +15,10 @@ from rest_framework import serializers
 
 from app.authentication import authenticate_field
 from app.bodies import Message, Receive, Send
-from app.exceptions import Problem, invalid, invalid_token, problem_of_database
+from app.exceptions import Problem, invalid_token
 from app.feed_messages import CLOSE_UNSUPPORTED_DATA, FeedClosed
-from app.fields import MAX_ID, QueryIntegerField
+from app.fields import MAX_ID, QueryIntegerField, read_query
+from app.handlers import problem_of_database
 from events.feed import Feed
 
 logger = logging.getLogger(__name__)
@@ -145,10 +146,8 @@ class EventsConsumer(SocketConsumer):
     async def connect(self) -> None:
         """Accept a client with a valid token."""
         self._claims = await database_sync_to_async(authenticate_field)(self._authorization)
-        query = FeedQuery(data=QueryDict(self.scope["query_string"]).dict())
-        if not query.is_valid():
-            raise invalid(query.errors, "query")
-        self._after: int | None = query.validated_data.get("after")
+        query = read_query(FeedQuery, QueryDict(self.scope["query_string"]))
+        self._after: int | None = query.get("after")
         await self.open()
         self._telling = asyncio.create_task(self._tell())
         self.held.callback(self._telling.cancel)

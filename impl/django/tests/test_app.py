@@ -24,7 +24,7 @@ def test_sign_up_returns_the_user_without_the_password(client: APIClient) -> Non
     response = client.post("/users", body)
     assert response.status_code == 201
     assert response.headers["Location"] == f"/users/{response.json()['id']}"
-    assert response.headers["ETag"] == '"1"'
+    assert response.headers["ETag"] == f'"{response.json()["id"]}-1"'
     assert response.json().keys() == {"id", "email", "name", "created_at", "updated_at"}
     assert response.json()["email"] == "ada@example.org"
 
@@ -106,19 +106,22 @@ def test_an_invalid_body_lists_its_violations(client: APIClient, ada: Account) -
 
 
 def test_a_stale_if_match_is_412(client: APIClient, ada: Account) -> None:
-    path = f"/items/{ada.create_item()['id']}"
-    headers = {**ada.headers, "If-Match": '"1"'}
+    item_id = ada.create_item()["id"]
+    path = f"/items/{item_id}"
+    headers = {**ada.headers, "If-Match": f'"{item_id}-1"'}
     first = client.patch(path, {"name": "First"}, headers=headers)
     second = client.patch(path, {"name": "Second"}, headers=headers)
-    assert (first.status_code, first.headers["ETag"]) == (200, '"2"')
+    assert (first.status_code, first.headers["ETag"]) == (200, f'"{item_id}-2"')
     assert second.status_code == 412
     assert client.get(path, headers=ada.headers).json()["name"] == "First"
 
 
 def test_if_none_match_is_304(client: APIClient, ada: Account) -> None:
-    response = client.get(ada.path, headers={**ada.headers, "If-None-Match": 'W/"1"'})
+    tag = f'"{ada.user["id"]}-1"'
+    response = client.get(ada.path, headers={**ada.headers, "If-None-Match": f"W/{tag}"})
     assert response.status_code == 304
-    assert response.headers["ETag"] == '"1"'
+    assert response.headers["ETag"] == tag
+    assert response.headers["Cache-Control"] == "private, no-cache"
     assert response.content == b""
 
 
