@@ -58,8 +58,9 @@ APPEND_SLASH = False
 # Contract: Django would answer 400 to a query of over 1,000 parameters.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = None
 
+SQLITE = "app.sqlite"
 DATABASE_OPTIONS: dict[str, dict[str, Any]] = {
-    "django.db.backends.sqlite3": {
+    SQLITE: {
         # A reader that turns writer fails with "database is locked" whatever the timeout.
         "transaction_mode": "IMMEDIATE",
         "timeout": 5,
@@ -68,6 +69,7 @@ DATABASE_OPTIONS: dict[str, dict[str, Any]] = {
     # A host that is gone without a word is not waited for as long as the kernel would.
     "django.db.backends.postgresql": {"connect_timeout": 2, "tcp_user_timeout": 5000},
 }
+dj_database_url.register("sqlite", SQLITE)
 # Each thread keeps its connection: at most as many are open as there are threads.
 DATABASE: dict[str, Any] = {
     **dj_database_url.parse(ENVIRONMENT.database_url, conn_max_age=None, conn_health_checks=True)

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
+from app.constraints import CascadeConstraint
 from app.models import Resource
 from users.models import User
 from users.validators import validate_name
@@ -72,15 +73,18 @@ class Item(Resource):
 
 
 class ItemTag(models.Model):
-    """One tag of one item; the database deletes it with the item."""
+    """One tag of one item; the database deletes it with the item, whoever deletes that."""
 
     pk = models.CompositePrimaryKey("item_id", "tag")
-    item = models.ForeignKey(Item, models.DO_NOTHING, related_name="tag_rows", db_index=False)
+    item = models.ForeignKey(
+        Item, models.CASCADE, related_name="tag_rows", db_index=False, db_constraint=False
+    )
     tag = models.CharField(max_length=30)
 
     class Meta:
         db_table = "item_tags"
         indexes = (models.Index(fields=("tag", "item"), name="ix_item_tags_tag_item_id"),)
+        constraints = (CascadeConstraint(field="item", name="item_tags_item_id_fkey"),)
 
     def __str__(self) -> str:
         return self.tag

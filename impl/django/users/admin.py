@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 
 from app.admin import ResourceAdmin
 from events.outbox import writing
-from users.models import Staff, User
+from users.models import User
 
 
 class UserCreationForm(BaseUserCreationForm):
@@ -20,12 +20,6 @@ class UserCreationForm(BaseUserCreationForm):
         fields = ("email", "name")
 
 
-class StaffInline(admin.StackedInline):
-    """Whether a user may use the admin."""
-
-    model = Staff
-
-
 @admin.register(User)
 class UserAdmin(ResourceAdmin, DjangoUserAdmin):
     """Users, their passwords, and what they may do in the admin."""
@@ -34,11 +28,10 @@ class UserAdmin(ResourceAdmin, DjangoUserAdmin):
     add_fieldsets = ((None, {"fields": ("email", "name", "password1", "password2")}),)
     fieldsets = (
         (None, {"fields": ("email", "name", "password")}),
-        ("Permissions", {"fields": ("groups", "user_permissions")}),
+        ("Permissions", {"fields": ("is_staff", "is_superuser", "groups", "user_permissions")}),
     )
-    inlines = (StaffInline,)
-    list_display = ("id", "email", "name", "created_at")
-    list_filter = ()
+    list_display = ("id", "email", "name", "created_at", "is_staff")
+    list_filter = ("is_staff", "is_superuser", "groups")
     search_fields = ("email", "name")
     ordering = ("id",)
 

@@ -1,4 +1,4 @@
-"""Users, and what the admin knows of them besides."""
+"""Users."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group, Permission, PermissionsMixin
 from django.db import models
 
 from app.models import Resource
-from events.outbox import Outbox, writing
+from events.outbox import Outbox
 from users.validators import validate_email, validate_name
 
 
@@ -42,10 +42,7 @@ class UserManager(BaseUserManager["User"]):
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
         """Create a user who may do everything in the admin."""
-        with writing():
-            user = self.create_user(email, password, **fields)
-            Staff.objects.create(user=user, is_superuser=True)
-        return user
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
 
 class User(Resource, AbstractBaseUser, PermissionsMixin):
@@ -59,10 +56,21 @@ class User(Resource, AbstractBaseUser, PermissionsMixin):
     name = models.CharField(max_length=100, validators=[validate_name])
     password = PasswordHashField(max_length=255, db_column="password_hash")
 
-    # Contract: AbstractBaseUser and PermissionsMixin would add columns to the shared table.
+    # Columns that the other implementations do not know: the database has defaults for them.
+    is_staff = models.BooleanField(
+        "staff status",
+        default=False,
+        db_default=False,
+        help_text="Designates whether the user can log into this admin site.",
+    )
+    is_superuser = models.BooleanField(
+        "superuser status",
+        default=False,
+        db_default=False,
+        help_text="Designates that this user has all permissions.",
+    )
+    # Contract: AbstractBaseUser would write the time at each login, which no login may.
     last_login = None
-    is_superuser = property(lambda self: self.is_staff and self.staff.is_superuser)
-    is_staff = property(lambda self: hasattr(self, "staff"))
     # No constraint may keep another implementation from deleting a user; ids are never reused.
     groups = models.ManyToManyField(Group, blank=True, db_constraint=False)
     user_permissions = models.ManyToManyField(Permission, blank=True, db_constraint=False)
@@ -82,20 +90,3 @@ class User(Resource, AbstractBaseUser, PermissionsMixin):
         for item in items:
             outbox.tell("deleted", item)
         items.delete()
-
-
-class Staff(models.Model):
-    """Who may use the admin."""
-
-    user = models.OneToOneField(
-        User, models.CASCADE, primary_key=True, related_name="staff", db_constraint=False
-    )
-    is_superuser = models.BooleanField("superuser", default=False)
-
-    class Meta:
-        db_table = "staff"
-        verbose_name = "access to the admin"
-        verbose_name_plural = verbose_name
-
-    def __str__(self) -> str:
-        return "superuser" if self.is_superuser else "staff"

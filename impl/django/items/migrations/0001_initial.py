@@ -4,6 +4,7 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import migrations, models
 
+from app.constraints import CascadeConstraint
 from app.database import UtcDateTimeField
 from app.operations import CreateSharedModel
 from users.validators import validate_name
@@ -105,13 +106,18 @@ class Migration(migrations.Migration):
                 (
                     "item",
                     models.ForeignKey(
-                        "items.item", models.DO_NOTHING, related_name="tag_rows", db_index=False
+                        "items.item",
+                        models.CASCADE,
+                        related_name="tag_rows",
+                        db_index=False,
+                        db_constraint=False,
                     ),
                 ),
             ],
             options={
                 "db_table": "item_tags",
                 "indexes": [models.Index(fields=["tag", "item"], name="ix_item_tags_tag_item_id")],
+                "constraints": [CascadeConstraint(field="item", name="item_tags_item_id_fkey")],
             },
         ),
     )

@@ -1,0 +1,1 @@
+"""Django's SQLite backend, but for what a migration would lose."""
