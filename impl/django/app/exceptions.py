@@ -51,6 +51,7 @@ _KEYWORDS = {
 }
 _CODES = list(_KEYWORDS)
 
+
 class Problem(APIException):
     """An error that the contract knows; `slug` names its type."""
 

@@ -11,7 +11,8 @@ from items.models import Item
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Test on an SQLite file: the feed reads it from another thread."""
-    settings.DATABASES["default"]["TEST"]["NAME"] = tmp_path_factory.mktemp("db") / "test.db"
+    if settings.DATABASES["default"]["ENGINE"] == settings.SQLITE:
+        settings.DATABASES["default"]["TEST"]["NAME"] = tmp_path_factory.mktemp("db") / "test.db"
 
 
 @pytest.fixture

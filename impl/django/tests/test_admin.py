@@ -101,7 +101,9 @@ def test_deleting_items_in_the_list_is_an_event_each(browser: Client, ada: Accou
 
 def test_a_new_user_may_be_made_staff(browser: Client, client: APIClient) -> None:
     password = {"password1": "analytical", "password2": "analytical"}
-    submit(browser, "/admin/users/user/add/", {"email": "Ada@Example.org", "name": "Ada", **password})
+    submit(
+        browser, "/admin/users/user/add/", {"email": "Ada@Example.org", "name": "Ada", **password}
+    )
     ada = User.objects.get(email="ada@example.org")
     assert (ada.version, ada.is_staff, ada.is_superuser) == (1, False, False)
     assert events()[-1] == ("user.created", ada.pk)

@@ -1,6 +1,8 @@
 """What the service does, in DRF's own test client; the whole contract is in conformance/."""
 
 import asyncio
+import json
+import logging.config
 import uuid
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,9 @@ import pytest
 from channels.db import database_sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.apps import apps
+from django.core.cache import cache
 from pydantic import ValidationError
+from pytest_django import Settings as DjangoSettings
 from rest_framework.test import APIClient
 
 from app.config import Settings
@@ -178,6 +182,116 @@ def test_an_unhandled_error_is_500_without_details(
     assert response.json()["type"] == "/problems/internal-error"
     assert "secret" not in response.content.decode()
     assert "the secret of the house" in caplog.text
+
+
+@pytest.mark.urls("tests.urls")
+@pytest.mark.parametrize(
+    ("status", "title", "headers"),
+    [
+        (402, "Payment Required", {}),
+        (409, "Conflict", {}),
+        (410, "Gone", {}),
+        (418, "I'm a Teapot", {}),
+        (429, "Too Many Requests", {"Retry-After": "30"}),
+        (503, "Service Unavailable", {"Retry-After": "30"}),
+    ],
+)
+def test_an_error_the_contract_does_not_know_is_about_blank(
+    client: APIClient, status: int, title: str, headers: dict[str, str]
+) -> None:
+    response = client.get(f"/raise/{status}")
+    assert response.status_code == status
+    assert response.json() == {"type": "about:blank", "title": title, "status": status}
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert "X-Request-ID" in response.headers
+    assert {name: response.headers[name] for name in headers} == headers
+
+
+@pytest.mark.urls("tests.urls")
+def test_a_rate_limiters_429_keeps_its_retry_after(client: APIClient) -> None:
+    assert client.get("/limited").status_code == 200
+    response = client.get("/limited")
+    title = "Too Many Requests"
+    assert response.json() == {"type": "about:blank", "title": title, "status": 429}
+    assert 0 < int(response.headers["Retry-After"]) <= 60
+    cache.clear()
+
+
+@pytest.mark.urls("tests.urls")
+def test_a_page_of_an_allowed_origin_may_read_every_answer(
+    client: APIClient, ada: Account, settings: DjangoSettings
+) -> None:
+    origin = "https://app.example"
+    only = settings.ENVIRONMENT.model_copy(update={"cors_origins": frozenset({origin})})
+    settings.ENVIRONMENT = only
+    client.raise_request_exception = False
+    answers = [
+        client.get("/users/me", headers={**ada.headers, "Origin": origin}),
+        client.get("/nowhere", headers={"Origin": origin}),
+        client.get("/items", headers={"Origin": origin}),
+        client.post("/items/1", headers={"Origin": origin}),
+        client.post("/items", {}, headers={**ada.headers, "Origin": origin}),
+        client.get("/raise/500", headers={"Origin": origin}),
+        client.get("/raise/503", headers={"Origin": origin}),
+    ]
+    assert [answer.status_code for answer in answers] == [200, 404, 401, 405, 422, 500, 503]
+    for answer in answers:
+        assert answer.headers["Access-Control-Allow-Origin"] == origin
+        assert "WWW-Authenticate" in answer.headers["Access-Control-Expose-Headers"]
+        assert "Origin" in answer.headers["Vary"]
+    asks = {"Origin": origin, "Access-Control-Request-Method": "PATCH"}
+    for target in ("/items/1", "/limited"):  # the second a view of DRF's own kind
+        preflight = client.options(target, headers=asks)
+        assert preflight.status_code == 204
+        methods = preflight.headers["Access-Control-Allow-Methods"]
+        assert methods == preflight.headers["Allow"]
+        assert "If-Match" in preflight.headers["Access-Control-Allow-Headers"]
+        assert preflight.headers["Access-Control-Max-Age"] == "600"
+    for other in ({}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
+        headers = client.get("/healthz", headers=other).headers
+        assert not any(name.startswith("Access-Control") for name in headers)
+    settings.ENVIRONMENT = only.model_copy(update={"cors_origins": frozenset({"*"})})
+    answer = client.get("/healthz", headers={"Origin": origin})
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert "Vary" not in answer.headers
+
+
+def test_a_refused_handshake_may_be_read_by_a_page(
+    client: APIClient, settings: DjangoSettings
+) -> None:
+    origin = "https://app.example"
+    settings.ENVIRONMENT = settings.ENVIRONMENT.model_copy(
+        update={"cors_origins": frozenset({origin})}
+    )
+
+    async def refused() -> dict[str, Any]:
+        headers = [(b"origin", origin.encode())]
+        socket = WebsocketCommunicator(application, "/ws/nowhere", headers)
+        await socket.send_input({"type": "websocket.connect"})
+        return dict(await socket.receive_output(5))
+
+    start = asyncio.run(refused())
+    assert (start["type"], start["status"]) == ("websocket.http.response.start", 404)
+    headers = dict(start["headers"])
+    assert headers[b"access-control-allow-origin"] == origin.encode()
+    assert headers[b"vary"] == b"Origin"
+
+
+@pytest.mark.urls("tests.urls")
+def test_a_traceback_and_a_warning_bear_the_request_id(
+    client: APIClient, settings: DjangoSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logging.config.dictConfig(settings.LOGGING)  # on the stream that pytest captures
+    client.raise_request_exception = False
+    client.get("/raise/500", headers={"X-Request-ID": "mine-1"})
+    records = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert {record["logger"] for record in records} == {
+        "items.views",
+        "django.request",
+        "app.access",
+    }
+    assert [record["request_id"] for record in records] == ["mine-1"] * 3
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)

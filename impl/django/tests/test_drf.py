@@ -352,9 +352,7 @@ def test_a_large_body_of_a_plain_view_is_413(client: APIClient, ada: Account) ->
         ("text", 422, "/problems/validation"),
     ],
 )
-def test_every_exception_is_a_problem(
-    client: APIClient, name: str, status: int, kind: str
-) -> None:
+def test_every_exception_is_a_problem(client: APIClient, name: str, status: int, kind: str) -> None:
     response = client.get(f"/errors/{name}")
     assert response.status_code == response.json()["status"] == status
     assert response.json()["type"] == kind

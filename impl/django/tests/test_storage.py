@@ -3,13 +3,14 @@
 import pytest
 from argon2 import PasswordHasher
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, models
+from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 from rest_framework.test import APIClient
 
 from events.models import Event
 from events.outbox import writing
-from items.models import Item
+from items.models import Item, ItemTag
 from tests.conftest import Account
 from users.models import User
 
@@ -52,6 +53,53 @@ def test_what_is_gone_before_the_commit_is_not_told(client: APIClient, ada: Acco
         item.save()
         item.delete()
     assert list(Event.objects.values_list("event", flat=True)) == ["user.created"]
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_changing_a_table_keeps_its_cascade_and_its_highest_id(
+    client: APIClient, ada: Account
+) -> None:
+    kept, last = ada.create_item(tags=["a", "b"]), ada.create_item()
+    Item.objects.get(pk=last["id"]).delete()
+    for model in (Item, ItemTag):
+        field = models.CharField(max_length=9, default="")
+        field.contribute_to_class(model, "note")
+        try:
+            with connection.schema_editor() as editor:
+                editor.add_field(model, field)
+        finally:
+            model._meta.local_fields.remove(field)
+            model._meta._expire_cache()
+        with connection.schema_editor() as editor:
+            editor.remove_field(model, field)
+    assert ItemTag.objects.count() == 2
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM items WHERE id = %s", [kept["id"]])
+    assert not ItemTag.objects.exists()
+    assert ada.create_item()["id"] > last["id"]
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_staff_of_before_are_staff_still(client: APIClient, ada: Account, bob: Account) -> None:
+    executor = MigrationExecutor(connection)
+    executor.migrate([("users", "0002_admin")])
+    old = executor.loader.project_state([("users", "0002_admin")]).apps
+    old.get_model("users", "Staff").objects.create(user_id=ada.user["id"], is_superuser=True)
+    executor = MigrationExecutor(connection)
+    executor.migrate(executor.loader.graph.leaf_nodes())
+    staff = User.objects.filter(is_staff=True)
+    assert [(user.pk, user.is_superuser) for user in staff] == [(ada.user["id"], True)]
+
+
+@pytest.mark.django_db
+def test_another_implementation_need_not_know_the_columns_of_the_admin() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO users (email, name, password_hash, version, created_at, updated_at) "
+            "VALUES ('ada@example.org', 'Ada', '', 1, %s, %s)",
+            [timezone.now()] * 2,
+        )
+    assert not User.objects.get(email="ada@example.org").is_staff
 
 
 @pytest.mark.django_db
