@@ -8,7 +8,7 @@ from typing import Any
 # Set by the middleware, so that warnings and tracebacks name the request too.
 request_id_var: ContextVar[str | None] = ContextVar("request_id", default=None)
 
-_HANDSHAKES = ('"WebSocket', "returned without completing handshake")
+_HANDSHAKES = ('"WebSocket', "connection rejected", "returned without completing handshake")
 
 
 def logging_config(level: str, apps: Iterable[str]) -> dict[str, Any]:

@@ -7,25 +7,31 @@ from pyramid.httpexceptions import HTTPNotModified
 from pyramid.request import Request
 
 from app.errors import Problem
+from app.models import Item, User
 from app.preconditions import etag, if_match_fails, if_none_match_hits
 
 # Contract: request.if_match would take an unquoted tag for the tag itself, and a
 # conditional_response would answer Range and If-Modified-Since too.
 
 
-def answer(request: Request, resource: BaseModel, version: int) -> Any:
-    """Answer with a resource, or with 304 when the client of a GET has this version."""
-    headers = {"ETag": etag(version)}
-    is_read = request.method in {"GET", "HEAD"}
-    if is_read and if_none_match_hits(request.headers.get("If-None-Match"), etag(version)):
-        return HTTPNotModified(headers=headers)
-    request.response.headers.update(headers)
-    return resource
+# What was read with a token is no other user's, and asked for again before each use.
+PRIVATE = {"Cache-Control": "private, no-cache"}
 
 
-def check_preconditions(request: Request, version: int) -> None:
-    """Refuse a write whose If-Match or If-None-Match does not hold."""
-    current = etag(version)
+def answer(request: Request, resource: User | Item, shown: BaseModel) -> Any:
+    """Return what is shown of a resource, or 304 when the client of a GET has this version."""
+    current = etag(resource.id, resource.version)
+    request.response.headers["ETag"] = current
+    if request.method in {"GET", "HEAD"}:
+        if if_none_match_hits(request.headers.get("If-None-Match"), current):
+            return HTTPNotModified(headers={"ETag": current, **PRIVATE})
+        request.response.headers.update(PRIVATE)
+    return shown
+
+
+def check_preconditions(request: Request, resource: User | Item) -> None:
+    """Raise 412 if If-Match or If-None-Match does not hold for the resource."""
+    current = etag(resource.id, resource.version)
     if if_match_fails(request.headers.get("If-Match"), current):
         raise Problem("precondition-failed")
     if if_none_match_hits(request.headers.get("If-None-Match"), current):

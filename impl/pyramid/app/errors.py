@@ -2,10 +2,13 @@
 
 import logging
 from collections.abc import Mapping
+from http.client import responses
 from typing import Any
 
 from pyramid.exceptions import URLDecodeError
+from pyramid.httpexceptions import HTTPError
 from pyramid.request import Request
+from pyramid.response import Response
 from pyramid.security import forget
 from pyramid.view import exception_view_config, forbidden_view_config, notfound_view_config
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,6 +31,7 @@ PROBLEMS = {
     "internal-error": (500, "Internal error"),
     "unavailable": (503, "Service unavailable"),
 }
+PROBLEM_JSON = "application/problem+json"
 CHALLENGE = 'Bearer realm="api"'
 INVALID_TOKEN = f'{CHALLENGE}, error="invalid_token"'
 
@@ -43,6 +47,21 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's own word)
         self.headers = headers or {}
         self.members = {"type": f"/problems/{slug}", "title": title, "status": self.status}
         self.members |= members
+
+
+def about_blank(status: int) -> dict[str, Any]:
+    """Return the problem of an error that the contract does not know (RFC 9457 section 4.2.1)."""
+    title = responses.get(status, "Unknown Status Code")
+    return {"type": "about:blank", "title": title, "status": status}
+
+
+def complete(response: Response) -> None:
+    """Make a problem of an HTTPError, raised or returned, and of an error without a body."""
+    # Contract: Pyramid would answer with a page of HTML, text or JSON of its own.
+    if response.status_code < 400 or not (isinstance(response, HTTPError) or not response.has_body):
+        return
+    response.json_body = about_blank(response.status_code)
+    response.content_type = PROBLEM_JSON
 
 
 def invalid_token() -> Problem:
@@ -79,16 +98,16 @@ def answer_problem(problem: Problem, request: Request) -> dict[str, Any]:
 # Contract: Pyramid would answer with pages of HTML, or text for who accepts that.
 @notfound_view_config(renderer="problem")
 @exception_view_config(URLDecodeError, renderer="problem")
-def answer_not_found(_error: Exception, request: Request) -> dict[str, Any]:
+def answer_not_found(error: Exception, request: Request) -> dict[str, Any]:
     """Say that there is no such route or resource."""
-    return _fill(request, Problem("not-found"))
+    return _fill(request, Problem("not-found", _own_headers(error)))
 
 
 @forbidden_view_config(renderer="problem")
-def answer_forbidden(_error: Exception, request: Request) -> dict[str, Any]:
+def answer_forbidden(error: Exception, request: Request) -> dict[str, Any]:
     """Ask for a token, or refuse its user."""
     if request.is_authenticated:
-        return _fill(request, Problem("forbidden"))
+        return _fill(request, Problem("forbidden", _own_headers(error)))
     return _fill(request, Problem("unauthorized", dict(forget(request))))
 
 
@@ -107,6 +126,12 @@ def answer_defect(error: Exception, request: Request) -> dict[str, Any]:
     return _fill(request, _defect(request, error))
 
 
+def _own_headers(error: Exception) -> dict[str, str]:
+    """Return the headers that an exception of Pyramid's was raised with."""
+    headers = dict(error.headers) if isinstance(error, HTTPError) else {}
+    return {name: value for name, value in headers.items() if not name.startswith("Content-")}
+
+
 def _fill(request: Request, problem: Problem) -> dict[str, Any]:
     request.response.status_code = problem.status
     request.response.headers.update(problem.headers)
@@ -114,7 +139,5 @@ def _fill(request: Request, problem: Problem) -> dict[str, Any]:
 
 
 def _defect(request: Request, error: Exception) -> Problem:
-    logger.error(
-        "%s failed", request.method, exc_info=error, extra={"request_id": request.request_id}
-    )
+    logger.error("%s failed", request.method, exc_info=error)
     return Problem("internal-error")

@@ -51,7 +51,7 @@ def create_item(request: Request) -> schemas.Item:
     record(request, Change("item.created", item.id, created))
     request.response.status_code = 201
     request.response.headers["Location"] = request.route_path("item", item_id=item.id)
-    request.response.headers["ETag"] = etag(item.version)
+    request.response.headers["ETag"] = etag(item.id, item.version)
     return created
 
 
@@ -72,7 +72,7 @@ def list_items(request: Request) -> dict[str, Any]:
 @view_config(route_name="item", request_method="GET", permission="read", renderer="json")
 def get_item(context: ItemContext, request: Request) -> Any:
     """Return an item."""
-    return answer(request, schemas.Item.model_validate(context.item), context.item.version)
+    return answer(request, context.item, schemas.Item.model_validate(context.item))
 
 
 @view_config(route_name="item", request_method="PUT", permission="write", renderer="json")
@@ -91,7 +91,7 @@ def update_item(request: Request) -> Any:
 def delete_item(request: Request) -> Response:
     """Delete an item."""
     item = _lock_item(request)
-    check_preconditions(request, item.version)
+    check_preconditions(request, item)
     request.dbsession.delete(item)
     record(request, Change("item.deleted", item.id))
     return HTTPNoContent()
@@ -120,7 +120,7 @@ def _lock_item(request: Request) -> Item:
 
 def _change_item(request: Request, changes: dict[str, Any]) -> Any:
     item = _lock_item(request)
-    check_preconditions(request, item.version)
+    check_preconditions(request, item)
     for name, value in changes.items():
         setattr(item, name, value)
     item.version += 1
@@ -128,4 +128,4 @@ def _change_item(request: Request, changes: dict[str, Any]) -> Any:
     request.dbsession.flush()
     changed = schemas.Item.model_validate(item)
     record(request, Change("item.updated", item.id, changed))
-    return answer(request, changed, item.version)
+    return answer(request, item, changed)

@@ -8,6 +8,7 @@ from typing import Any
 from pyramid.config import Configurator
 from pyramid.request import Request
 from pyramid.response import Response
+from pyramid.threadlocal import get_current_request
 from pythonjsonlogger.json import JsonFormatter
 
 from app.config import Settings
@@ -31,6 +32,13 @@ class Formatter(JsonFormatter):
             rename_fields={"levelname": "level", "name": "logger"},
             timestamp="time",
         )
+
+    def add_fields(self, log_data: dict[str, Any], *args: Any) -> None:
+        """Add the id of the request that is being answered, to tracebacks and warnings too."""
+        super().add_fields(log_data, *args)
+        request_id = getattr(get_current_request(), "request_id", None)
+        if request_id is not None:
+            log_data["request_id"] = request_id
 
 
 def access_tween_factory(handler: Callable[[Request], Response], _registry: Any) -> Any:

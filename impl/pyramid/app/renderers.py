@@ -9,6 +9,8 @@ from pyramid.renderers import JSON
 from pyramid.request import Request
 from pyramid.response import Response
 
+from app.errors import PROBLEM_JSON
+
 
 def includeme(config: Configurator) -> None:
     """Add the renderers, and the response that they fill."""
@@ -24,7 +26,7 @@ def render_problems(info: Any) -> Callable[[Any, dict[str, Any]], str]:
     render_json = JSON()(info)
 
     def render(value: Any, system: dict[str, Any]) -> str:
-        system["request"].response.content_type = "application/problem+json"
+        system["request"].response.content_type = PROBLEM_JSON
         return str(render_json(value, system))
 
     return render

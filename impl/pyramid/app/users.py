@@ -66,7 +66,7 @@ def create_user(request: Request) -> schemas.User:
     record(request, Change("user.created", user.id, created))
     request.response.status_code = 201
     request.response.headers["Location"] = request.route_path("user", user_id=user.id)
-    request.response.headers["ETag"] = etag(user.version)
+    request.response.headers["ETag"] = etag(user.id, user.version)
     return created
 
 
@@ -81,13 +81,13 @@ def list_users(request: Request) -> dict[str, Any]:
 def get_current_user(request: Request) -> Any:
     """Return the caller."""
     user = request.dbsession.get_one(User, request.authenticated_userid)
-    return answer(request, schemas.User.model_validate(user), user.version)
+    return answer(request, user, schemas.User.model_validate(user))
 
 
 @view_config(route_name="user", request_method="GET", permission="read", renderer="json")
 def get_user(context: UserContext, request: Request) -> Any:
     """Return a user."""
-    return answer(request, schemas.User.model_validate(context.user), context.user.version)
+    return answer(request, context.user, schemas.User.model_validate(context.user))
 
 
 @view_config(route_name="user", request_method="PUT", permission="write", renderer="json")
@@ -107,7 +107,7 @@ def delete_user(request: Request) -> Response:
     """Delete a user with all their items."""
     session = begin_writing(request)
     user = lock_caller(request, for_update=True)
-    check_preconditions(request, user.version)
+    check_preconditions(request, user)
     owned = select(Item.id).where(Item.owner_id == user.id).order_by(Item.id).with_for_update()
     item_ids = session.scalars(owned).all()
     session.execute(delete(Item).where(Item.owner_id == user.id))
@@ -122,7 +122,7 @@ def _change_user(request: Request, changes: dict[str, Any]) -> Any:
         changes["password_hash"] = hash_password(changes.pop("password")).result()
     session = begin_writing(request)
     user = lock_caller(request, for_update=True)
-    check_preconditions(request, user.version)
+    check_preconditions(request, user)
     for name, value in changes.items():
         setattr(user, name, value)
     user.version += 1
@@ -130,7 +130,7 @@ def _change_user(request: Request, changes: dict[str, Any]) -> Any:
     _flush(session)
     changed = schemas.User.model_validate(user)
     record(request, Change("user.updated", user.id, changed))
-    return answer(request, changed, user.version)
+    return answer(request, user, changed)
 
 
 def _flush(session: Session) -> None:

@@ -1,11 +1,14 @@
 """Run the migrations on the database of DATABASE_URL."""
 
+from typing import Any, Literal
+
 from alembic import context
 from pyramid.paster import setup_logging
 
 from app.config import Settings
 from app.database import create_engine
-from app.models import Base
+from app.models import Base, UtcDateTime
+from app.sqlite_migrations import migration_transaction
 
 
 def migrate() -> None:
@@ -14,18 +17,28 @@ def migrate() -> None:
     if context.is_offline_mode():
         url = Settings().database_url
         context.configure(url=url, target_metadata=Base.metadata, literal_binds=True)
-        _run()
+        with context.begin_transaction():
+            context.run_migrations()
         return
     engine = create_engine(Settings().database_url)
     with engine.connect() as connection:
-        context.configure(connection=connection, target_metadata=Base.metadata)
-        _run()
+        context.configure(
+            connection=connection,
+            target_metadata=Base.metadata,
+            render_item=render_item,
+            render_as_batch=True,
+            transactional_ddl=True,
+        )
+        with migration_transaction(connection):
+            context.run_migrations()
     engine.dispose()
 
 
-def _run() -> None:
-    with context.begin_transaction():
-        context.run_migrations()
+def render_item(kind: str, item: Any, _autogenerate: Any) -> str | Literal[False]:
+    """Write the columns' types without the app, which may change after the migration."""
+    if kind == "type" and isinstance(item, UtcDateTime):
+        return "sa.DateTime(timezone=True)"
+    return False
 
 
 migrate()
