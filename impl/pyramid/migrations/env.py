@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from alembic import context
 from pyramid.paster import setup_logging
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app.config import Settings
 from app.database import create_engine
@@ -34,10 +35,13 @@ def migrate() -> None:
     engine.dispose()
 
 
-def render_item(kind: str, item: Any, _autogenerate: Any) -> str | Literal[False]:
+def render_item(kind: str, item: Any, autogenerate: Any) -> str | Literal[False]:
     """Write the columns' types without the app, which may change after the migration."""
     if kind == "type" and isinstance(item, UtcDateTime):
         return "sa.DateTime(timezone=True)"
+    if kind == "type" and isinstance(item, JSONB):  # Alembic would write Text() without its import
+        autogenerate.imports.add("from sqlalchemy.dialects import postgresql")
+        return "postgresql.JSONB()"
     return False
 
 
