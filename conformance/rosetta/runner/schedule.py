@@ -42,8 +42,8 @@ SECONDS: Mapping[str, float] = {
     "rules/test_feed_close.py": 4.0,
 }
 PER_TEST = 0.02
-# Of a server that all lanes share, everything else is tested alone: it looks at the feed or at whole
-# lists, in which what other lanes do shows.
+# Of a server that all lanes share, everything else is tested alone: it looks at the feed or at
+# whole lists, in which what other lanes do shows.
 SHAREABLE = tuple(
     f"rules/test_{name}.py" for name in ("authentication", "messages", "resources", "routing")
 )

@@ -73,7 +73,7 @@ def discover(root: Path = ROOT) -> dict[str, Implementation]:
 
 
 def select(names: Sequence[str] = (), root: Path = ROOT) -> dict[str, Implementation]:
-    """Return the implementations of these names or paths, by name, without any all of ``root/impl``.
+    """Return the implementations of these names or paths, by name; without any, all there are.
 
     Raise ManifestError if there are none, or what ``find`` raises, or if two have one name.
     """

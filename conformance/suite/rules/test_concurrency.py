@@ -382,8 +382,9 @@ def test_a_tag_is_the_id_and_the_version_and_nothing_less(
 def test_no_two_resources_have_one_tag(api: Api, owner: Account, item: Item) -> None:
     other = api.create_item(owner)
     assert other.etag != item.etag
-    changed = api.patch(item.path, token=owner, json={"name": "x"}, headers={"If-Match": other.etag})
-    expect_problem(changed, "precondition-failed")
+    condition = {"If-Match": other.etag}
+    refused = api.patch(item.path, token=owner, json={"name": "x"}, headers=condition)
+    expect_problem(refused, "precondition-failed")
     expect(api.get(item.path, token=owner, headers={"If-None-Match": other.etag}), 200)
 
 

@@ -6,7 +6,7 @@ from alembic import context
 from flask import current_app
 from flask_sqlalchemy import SQLAlchemy
 
-from app.sqlite_migrations import migration_transaction
+from app.migrations import migration_transaction, render_item
 
 
 def migrate() -> None:
@@ -21,6 +21,7 @@ def migrate() -> None:
         context.configure(
             connection=connection,
             target_metadata=db.metadata,
+            render_item=render_item,
             **current_app.extensions["migrate"].configure_args,
         )
         with migration_transaction(connection):

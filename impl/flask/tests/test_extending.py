@@ -11,7 +11,12 @@ from flask.testing import FlaskClient
 from flask.typing import ResponseReturnValue
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
-from werkzeug.exceptions import HTTPException, ServiceUnavailable, TooManyRequests, default_exceptions
+from werkzeug.exceptions import (
+    HTTPException,
+    ServiceUnavailable,
+    TooManyRequests,
+    default_exceptions,
+)
 
 from app import create_app, schemas
 from app.auth import token_required

@@ -1,15 +1,12 @@
 """Run the migrations on the database of DATABASE_URL."""
 
-from typing import Any, Literal
-
 from alembic import context
 from pyramid.paster import setup_logging
-from sqlalchemy.dialects.postgresql import JSONB
 
 from app.config import Settings
 from app.database import create_engine
-from app.models import Base, UtcDateTime
-from app.sqlite_migrations import migration_transaction
+from app.migrations import migration_transaction, render_item
+from app.models import Base
 
 
 def migrate() -> None:
@@ -33,16 +30,6 @@ def migrate() -> None:
         with migration_transaction(connection):
             context.run_migrations()
     engine.dispose()
-
-
-def render_item(kind: str, item: Any, autogenerate: Any) -> str | Literal[False]:
-    """Write the columns' types without the app, which may change after the migration."""
-    if kind == "type" and isinstance(item, UtcDateTime):
-        return "sa.DateTime(timezone=True)"
-    if kind == "type" and isinstance(item, JSONB):  # Alembic would write Text() without its import
-        autogenerate.imports.add("from sqlalchemy.dialects import postgresql")
-        return "postgresql.JSONB()"
-    return False
 
 
 migrate()

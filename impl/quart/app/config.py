@@ -47,9 +47,7 @@ def _alone(origins: frozenset[str]) -> frozenset[str]:
 
 
 # RFC 6454 section 6.1, as browsers send it: in lower case, without a slash at the end.
-Origin = Annotated[
-    str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9+.-]*://[a-z0-9.\[\]:_-]+)$")
-]
+Origin = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9+.-]*://[a-z0-9.\[\]:_-]+)$")]
 
 
 class Settings(BaseSettings):

@@ -11,7 +11,12 @@ from quart import Quart, abort, g, session
 from quart.typing import ResponseReturnValue, TestClientProtocol as Client
 from quart_rate_limiter import RateLimiter, rate_limit
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import HTTPException, ServiceUnavailable, TooManyRequests, default_exceptions
+from werkzeug.exceptions import (
+    HTTPException,
+    ServiceUnavailable,
+    TooManyRequests,
+    default_exceptions,
+)
 
 from app import create_app, schemas
 from app.auth import token_required

@@ -33,7 +33,8 @@ async def create_item(request: Request) -> HTTPResponse:
     await session.flush()
     created = dump(item)
     await commit(request, Change("item.created", item.id, created))
-    return json(created, 201, {"Location": f"/items/{item.id}", "ETag": etag(item.id, item.version)})
+    headers = {"Location": f"/items/{item.id}", "ETag": etag(item.id, item.version)}
+    return json(created, 201, headers)
 
 
 @bp.get("")

@@ -43,7 +43,8 @@ async def create_user(request: Request) -> HTTPResponse:
     await flush_or_409(session)
     created = dump(user)
     await commit(request, Change("user.created", user.id, created))
-    return json(created, 201, {"Location": f"/users/{user.id}", "ETag": etag(user.id, user.version)})
+    headers = {"Location": f"/users/{user.id}", "ETag": etag(user.id, user.version)}
+    return json(created, 201, headers)
 
 
 @bp.get("")

@@ -7,8 +7,8 @@ from sqlalchemy import Connection
 
 from app.config import Settings
 from app.database import create_engine
+from app.migrations import migration_transaction, render_item
 from app.models import Base
-from app.sqlite_migrations import migration_transaction
 
 
 def migrate(connection: Connection) -> None:
@@ -16,6 +16,7 @@ def migrate(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
+        render_item=render_item,
         render_as_batch=True,
         transactional_ddl=True,
     )

@@ -1,22 +1,40 @@
-"""Migrations of SQLite, which makes most changes to a table by copying it ("batch mode").
+"""How migrations are generated and run; migrations/env.py uses it.
 
-By itself the copy would delete the rows that refer to the table, through their cascades, and would
-forget AUTOINCREMENT and the highest id. See "Running Batch Migrations for SQLite" in Alembic's
-documentation, and section 7 of SQLite's documentation of ALTER TABLE.
+SQLite makes most changes to a table by copying it ("batch mode"). By itself the copy would delete
+the rows that refer to the table, through their cascades, and would forget AUTOINCREMENT and the
+highest id. See "Running Batch Migrations for SQLite" in Alembic's documentation, and section 7 of
+SQLite's documentation of ALTER TABLE.
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
+from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import Connection, Table, event
+from sqlalchemy.dialects.postgresql import JSONB
+
+from app.models import UtcDateTime
 
 _COPY_PREFIX = "_alembic_tmp_"  # Alembic's name for the copy, until it takes the table's place
 
 
 class ForeignKeyError(Exception):
     """A migration has left rows that refer to rows that do not exist."""
+
+
+def render_item(kind: str, item: object, autogenerate: AutogenContext) -> str | Literal[False]:
+    """Return the type of a column as a generated migration names it; False for Alembic's way.
+
+    A migration imports nothing of the app, which may change after it.
+    """
+    if kind == "type" and isinstance(item, UtcDateTime):
+        return "sa.DateTime(timezone=True)"
+    if kind == "type" and isinstance(item, JSONB):  # Alembic would write Text() without its import
+        autogenerate.imports.add("from sqlalchemy.dialects import postgresql")
+        return "postgresql.JSONB()"
+    return False
 
 
 @contextmanager
