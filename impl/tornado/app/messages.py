@@ -159,7 +159,9 @@ class AllowOrigin(OutputTransform):
     def transform_first_chunk(
         self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
     ) -> tuple[int, HTTPHeaders, bytes]:
-        """Add the fields."""
+        """Add the fields, but to the 101 of a websocket."""
+        if status_code == 101:
+            return status_code, headers, chunk
         sent = self._request.headers
         asks_first = "Access-Control-Request-Method" in sent
         is_preflight = self._request.method == "OPTIONS" and status_code == 204 and asks_first
