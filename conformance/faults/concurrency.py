@@ -5,7 +5,7 @@ from __future__ import annotations
 from rosetta.controls.fault import fault
 
 CONDITIONAL, ITEMS, USERS = "app/conditional.py", "app/items.py", "app/users.py"
-PRECONDITIONS = "app/preconditions.py"
+PAGES, PRECONDITIONS = "app/pages.py", "app/preconditions.py"
 IMPORTS = "from flask import Blueprint, g\n"
 
 FAULTS = (
@@ -39,7 +39,7 @@ FAULTS = (
         (
             CONDITIONAL,
             'return "", 304, headers',
-            'return "", 304, {"ETag": f"W/{etag(version)}"}',
+            'return "", 304, {**headers, "ETag": f"W/{current}"}',
         ),
     ),
     fault(
@@ -55,13 +55,74 @@ FAULTS = (
         (ITEMS, "created_at=now, updated_at=now)", "created_at=now, updated_at=utc_now())"),
     ),
     fault(
+        "tag-is-the-version",
+        "etag",
+        "The tag is the version alone: two users have the same one at /users/me.",
+        (PRECONDITIONS, "f'\"{resource_id}-{version}\"'", "f'\"{version}\"'"),
+    ),
+    fault(
+        "tags-of-me-without-id",
+        "etag",
+        "At /users/me the tag has a 0 in the place of the id.",
+        (
+            USERS,
+            "    user = get_user_or_404(g.user_id)\n    return answer(_dump(user), user.version)\n",
+            "    user = get_user_or_404(g.user_id)\n"
+            "    response = current_app.make_response(answer(_dump(user), user.version))\n"
+            '    response.headers["ETag"] = f\'"0-{user.version}"\'\n'
+            "    return response\n",
+        ),
+        (USERS, IMPORTS, IMPORTS.replace("g\n", "current_app, g\n")),
+    ),
+    fault(
+        "tags-compared-by-version",
+        "if-match",
+        "The tag of another item of the same version lets a write through.",
+        (
+            CONDITIONAL,
+            'if if_match_fails(_field("If-Match"), current):',
+            'sent = _field("If-Match")\n'
+            "    mine = sent and re.sub(r'\"[0-9]+-', f'\"{resource.id}-', sent)\n"
+            "    if if_match_fails(mine, current):",
+        ),
+        (CONDITIONAL, "from typing import Any\n", "import re\nfrom typing import Any\n"),
+    ),
+    fault(
+        "lists-may-be-cached",
+        "cache",
+        "Pages have no Cache-Control.",
+        (PAGES, '{"Cache-Control": CACHE_CONTROL}', "{}"),
+    ),
+    fault(
+        "304-may-be-cached",
+        "cache",
+        "A 304 has no Cache-Control.",
+        (
+            CONDITIONAL,
+            'return "", 304, headers',
+            'return "", 304, {"ETag": current}',
+        ),
+    ),
+    fault(
+        "kept-by-shared-caches",
+        "cache",
+        "Cache-Control is no-cache: shared caches may keep the answer.",
+        (CONDITIONAL, '"private, no-cache"', '"no-cache"'),
+    ),
+    fault(
+        "writes-have-cache-control",
+        "cache",
+        "The answer to a PATCH has the Cache-Control of a read.",
+        (CONDITIONAL, '{"GET", "HEAD"}', '{"GET", "HEAD", "PATCH"}'),
+    ),
+    fault(
         "two-winners",
         "if-match",
         "If-Match is looked at before the lock is taken: several win one race.",
         (
             ITEMS,
-            "    item = _lock_item(item_id)\n    check_preconditions(item.version)\n    for",
-            "    check_preconditions(get_item_or_404(item_id).version)\n"
+            "    item = _lock_item(item_id)\n    check_preconditions(item)\n    for",
+            "    check_preconditions(get_item_or_404(item_id))\n"
             "    item = _lock_item(item_id)\n    for",
         ),
     ),
@@ -71,10 +132,11 @@ FAULTS = (
         "In each twentieth race for an item the second writer wins, too.",
         (
             ITEMS,
-            "    item = _lock_item(item_id)\n    check_preconditions(item.version)\n    for",
+            "    item = _lock_item(item_id)\n    check_preconditions(item)\n    for",
             "    item = _lock_item(item_id)\n"
-            "    is_late = item.version % 20 == 0 and etag(item.version - 1) in request.if_match.to_header()\n"
-            "    if not is_late:\n        check_preconditions(item.version)\n    for",
+            "    before = etag(item.id, item.version - 1)\n"
+            "    is_late = item.version % 20 == 0 and before in request.if_match.to_header()\n"
+            "    if not is_late:\n        check_preconditions(item)\n    for",
         ),
         (ITEMS, IMPORTS, IMPORTS.replace("g\n", "g, request\n")),
     ),
@@ -135,9 +197,9 @@ FAULTS = (
         "Where If-Match holds, If-None-Match is not looked at.",
         (
             CONDITIONAL,
-            '    if if_none_match_hits(_field("If-None-Match"), current):\n',
+            '    if if_none_match_hits(_field("If-None-Match"), current):\n        raise',
             '    if _field("If-Match") is None and if_none_match_hits(\n'
-            '        _field("If-None-Match"), current\n    ):\n',
+            '        _field("If-None-Match"), current\n    ):\n        raise',
         ),
     ),
     fault(
@@ -146,7 +208,7 @@ FAULTS = (
         "DELETE of a user takes no notice of If-Match.",
         (
             USERS,
-            "    check_preconditions(user.version)\n    owned",
+            "    check_preconditions(user)\n    owned",
             "    owned",
         ),
     ),
@@ -164,7 +226,8 @@ FAULTS = (
             USERS,
             "    user = get_user_or_404(g.user_id)\n    return answer(_dump(user), user.version)\n",
             "    user = get_user_or_404(g.user_id)\n"
-            '    return _dump(user), 200, {"ETag": etag(user.version)}\n',
+            '    headers = {"ETag": etag(user.id, user.version), "Cache-Control": "private, no-cache"}\n'
+            "    return _dump(user), 200, headers\n",
         ),
     ),
     fault(
@@ -173,9 +236,10 @@ FAULTS = (
         "If-Modified-Since is followed.",
         (
             CONDITIONAL,
-            'if_none_match_hits(_field("If-None-Match"), etag(version)):',
-            '(\n        if_none_match_hits(_field("If-None-Match"), etag(version))\n'
-            '        or (_field("If-None-Match") is None and request.if_modified_since)\n    ):',
+            '        if if_none_match_hits(_field("If-None-Match"), current):\n            return',
+            '        if if_none_match_hits(_field("If-None-Match"), current) or (\n'
+            '            _field("If-None-Match") is None and request.if_modified_since\n'
+            "        ):\n            return",
         ),
     ),
     fault(

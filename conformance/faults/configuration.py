@@ -141,7 +141,11 @@ FAULTS = (
         "logged-id-is-the-clients",
         "access-log",
         "The log has the id that was sent, whatever the answer says.",
-        (LOGS, '"request_id": g.request_id', '"request_id": request.headers.get("X-Request-ID")'),
+        (
+            LOGS,
+            "record.request_id = g.request_id",
+            'record.request_id = request.headers.get("X-Request-ID")',
+        ),
     ),
     fault(
         "head-leaves-no-line",

@@ -13,6 +13,7 @@ ITEMS, OUTBOX, USERS, WEBSOCKETS = (
 )
 ECHOED = "        for message in websocket:\n            websocket.send(message)\n"
 START = "subscription.start(newest if after is None else after, newest)"
+TOPICS = "        self._topics: frozenset[str] | None = None  # all, those of new resources too\n"
 
 FAULTS = (
     fault(
@@ -299,13 +300,8 @@ FAULTS = (
             FEED,
             "        self._topics = command.topics or self._topics\n",
             "        if command.topics:\n"
-            "            self._topics = (self._topics if self._chosen else frozenset()) | command.topics\n"
-            "            self._chosen = True\n",
-        ),
-        (
-            FEED,
-            "        self._topics = TOPICS\n",
-            "        self._topics = TOPICS\n        self._chosen = False\n",
+            "            self._topics = (self._topics or frozenset()) | command.topics\n"
+            "",
         ),
     ),
     fault(
@@ -320,22 +316,22 @@ FAULTS = (
         "What a subscription left out is sent when its topic is chosen again.",
         (
             FEED,
-            "            if event.topic in self._topics:\n                return event.message\n",
-            "            if event.topic in self._topics:\n                return event.message\n"
+            "            if self._wants(event.topic):\n                return event.message\n",
+            "            if self._wants(event.topic):\n                return event.message\n"
             "            self._left.append(event)\n",
         ),
         (
             FEED,
             "        self._topics = command.topics or self._topics\n",
             "        self._topics = command.topics or self._topics\n"
-            "        again = [each for each in self._left if each.topic in self._topics]\n"
-            "        self._left = [each for each in self._left if each.topic not in self._topics]\n"
+            "        again = [each for each in self._left if self._wants(each.topic)]\n"
+            "        self._left = [each for each in self._left if not self._wants(each.topic)]\n"
             "        self._events.extendleft(reversed(again))\n",
         ),
         (
             FEED,
-            "        self._topics = TOPICS\n",
-            "        self._topics = TOPICS\n        self._left: list[FeedEvent] = []\n",
+            TOPICS,
+            f"{TOPICS}        self._left: list[FeedEvent] = []\n",
         ),
     ),
     fault(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rosetta.controls.fault import fault
 
 ERRORS, MESSAGES, SCHEMAS = "app/errors.py", "app/messages.py", "app/schemas.py"
+CORS = "app/cors.py"
 NOSNIFF = '    response.headers["X-Content-Type-Options"] = "nosniff"\n'
 KEYS = "key=lambda violation: violation["
 
@@ -231,12 +232,79 @@ FAULTS = (
         "500 names the class of the exception.",
         (
             ERRORS,
-            "    return error if isinstance(error, Problem) else Problem(_SLUGS[_status(error)])\n",
+            "def _handle_internal_error(_: InternalServerError) -> Problem:\n"
+            '    return Problem("internal-error")\n',
+            "def _handle_internal_error(error: InternalServerError) -> Problem:\n"
             '    cause = getattr(error, "original_exception", None)\n'
-            "    if cause is not None:\n"
-            '        return Problem("internal-error", detail=type(cause).__name__)\n'
-            "    return error if isinstance(error, Problem) else Problem(_SLUGS[_status(error)])\n",
+            '    return Problem("internal-error", detail=type(cause).__name__)\n',
         ),
+    ),
+    fault(
+        "cors-of-any-origin",
+        "cors",
+        "Every origin is told that it is allowed.",
+        (CORS, 'if origin is None or not allowed_origins & {origin, "*"}:', "if origin is None:"),
+    ),
+    fault(
+        "cors-by-prefix",
+        "cors",
+        "An origin that begins as an allowed one is allowed.",
+        (
+            CORS,
+            'not allowed_origins & {origin, "*"}',
+            'not any(each == "*" or origin.startswith(each) for each in allowed_origins)',
+        ),
+    ),
+    fault(
+        "cors-null-is-allowed",
+        "cors",
+        "The origin null is allowed.",
+        (CORS, '{origin, "*"}:', '{origin, "*"} and origin != "null":'),
+    ),
+    fault(
+        "cors-without-vary",
+        "cors",
+        "A preflight has no Vary.",
+        (
+            MESSAGES,
+            'if headers and headers["Access-Control-Allow-Origin"] != "*":',
+            'if not is_preflight and headers and headers["Access-Control-Allow-Origin"] != "*":',
+        ),
+    ),
+    fault(
+        "cors-hides-retry-after",
+        "cors",
+        "Retry-After is not exposed.",
+        (CORS, "Location, Retry-After, WWW", "Location, WWW"),
+    ),
+    fault(
+        "cors-of-all-as-the-origin",
+        "cors",
+        "With all origins allowed each is told its own name, without Vary.",
+        (
+            MESSAGES,
+            "    response.headers.update(headers)\n",
+            "    response.headers.update(headers)\n"
+            '    if headers.get("Access-Control-Allow-Origin") == "*":\n'
+            '        response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]\n',
+        ),
+    ),
+    fault(
+        "cors-not-on-errors-of-the-server",
+        "cors",
+        "A page may not read a 500.",
+        (
+            MESSAGES,
+            "    response.headers.update(headers)\n",
+            "    if response.status_code == 500:\n        return response\n"
+            "    response.headers.update(headers)\n",
+        ),
+    ),
+    fault(
+        "preflight-without-if-match",
+        "cors",
+        "A preflight does not allow If-Match.",
+        (CORS, "Content-Type, If-Match, If-None", "Content-Type, If-None"),
     ),
     fault(
         "failed-counter-keeps-its-lock",

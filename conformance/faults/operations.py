@@ -34,7 +34,7 @@ FAULTS = (
         "While it waits for a body a request holds a connection to the database.",
         (
             "app/validation.py",
-            "    db.session.rollback()  # no transaction stays open while a client is sending\n",
+            "    end_reading()  # no transaction stays open while a client is sending\n",
             "",
         ),
     ),

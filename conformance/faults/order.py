@@ -28,7 +28,7 @@ FAULTS = (
             USERS,
             "    get_user_or_404(user_id, check_self=True)\n"
             "    return _change_user(read_body(schemas.UserPatch",
-            "    check_preconditions(get_user_or_404(user_id, check_self=True).version)\n"
+            "    check_preconditions(get_user_or_404(user_id, check_self=True))\n"
             "    return _change_user(read_body(schemas.UserPatch",
         ),
     ),
@@ -38,14 +38,14 @@ FAULTS = (
         "A taken address is told before a failing If-Match.",
         (
             USERS,
-            "    check_preconditions(user.version)\n    for name",
+            "    check_preconditions(user)\n    for name",
             "    for name",
         ),
         (
             USERS,
             "    _flush()\n    data, version = _dump(user), user.version\n",
             "    _flush()\n    data, version = _dump(user), user.version\n"
-            "    check_preconditions(version - 1)\n",
+            "    user.version -= 1\n    check_preconditions(user)\n    user.version += 1\n",
         ),
     ),
     fault(
@@ -78,8 +78,8 @@ FAULTS = (
         "A write that If-Match refuses leaves an event.",
         (
             ITEMS,
-            "    check_preconditions(item.version)\n    for name",
-            "    try:\n        check_preconditions(item.version)\n"
+            "    check_preconditions(item)\n    for name",
+            "    try:\n        check_preconditions(item)\n"
             "    except Problem:\n"
             '        commit([Change("item.updated", item_id, _dump(item))])\n'
             "        raise\n    for name",

@@ -274,10 +274,10 @@ FAULTS = (
         "In a list, created_at is cut to milliseconds.",
         (
             "app/pages.py",
-            '    headers = {"Link"',
+            '    headers = {"Cache-Control"',
             "    for each in data:\n"
             '        each["created_at"] = each["created_at"][:-4] + "000Z"\n'
-            '    headers = {"Link"',
+            '    headers = {"Cache-Control"',
         ),
     ),
     fault(

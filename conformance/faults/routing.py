@@ -5,7 +5,7 @@ from __future__ import annotations
 from rosetta.controls.fault import fault
 
 ERRORS, ITEMS, MESSAGES = "app/errors.py", "app/items.py", "app/messages.py"
-HTTP_ERROR = "    # Contract: Werkzeug would answer with a page of HTML.\n"
+HTTP_ERROR = "def _handle_no_route(_: NotFound) -> Problem:\n"
 WRONG_METHOD = "    methods = error.valid_methods or ()\n"
 ID_SENT = '    response.headers["X-Request-ID"] = g.request_id\n'
 
@@ -45,7 +45,7 @@ FAULTS = (
         (
             ERRORS,
             HTTP_ERROR,
-            f'{HTTP_ERROR}    if error.code == 404 and "Authorization" not in request.headers:\n'
+            f'{HTTP_ERROR}    if "Authorization" not in request.headers:\n'
             "        return unauthorized()\n",
         ),
     ),
@@ -87,7 +87,7 @@ FAULTS = (
         (
             ERRORS,
             HTTP_ERROR,
-            f'{HTTP_ERROR}    if error.code == 404 and request.path.startswith("/items/"):\n'
+            f'{HTTP_ERROR}    if request.path.startswith("/items/"):\n'
             '        if request.path.endswith("/") and request.method == "GET":\n'
             '            return Response(status=308, headers={"Location": request.path[:-1]})\n',
         ),
@@ -148,8 +148,8 @@ FAULTS = (
         "HEAD of a page has no Link.",
         (
             "app/pages.py",
-            "if target else {}",
-            'if target and request.method == "GET" else {}',
+            "    if target:\n",
+            '    if target and request.method == "GET":\n',
         ),
     ),
     fault(

@@ -47,7 +47,7 @@ FAULTS = (
         "Versions are stored from 0 on, and shown one higher.",
         (MODELS, HASH + VERSION, HASH + VERSION.replace("1)", "0)")),
         (MODELS, STATUS + VERSION, STATUS + VERSION.replace("1)", "0)")),
-        ("app/preconditions.py", "return f'\"{version}\"'", "return f'\"{version + 1}\"'"),
+        ("app/preconditions.py", "-{version}\"'", "-{version + 1}\"'"),
     ),
     fault(
         "times-an-hour-ahead",
@@ -85,10 +85,9 @@ FAULTS = (
         "Migrating again sets the counter of events to 0.",
         (
             "migrations/env.py",
-            "        context.run_migrations()\n",
-            "        context.run_migrations()\n"
-            '        context.get_bind().exec_driver_sql("UPDATE event_counter SET last_id = 0")\n'
-            "        context.get_bind().commit()\n",
+            "        with migration_transaction(connection):\n            context.run_migrations()\n",
+            "        with migration_transaction(connection):\n            context.run_migrations()\n"
+            '            connection.exec_driver_sql("UPDATE event_counter SET last_id = 0")\n',
         ),
     ),
     fault(
