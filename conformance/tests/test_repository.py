@@ -14,7 +14,7 @@ import pytest
 
 from rosetta.cli import main
 from rosetta.repository import copies, serve
-from rosetta.repository.copies import CopyError, commands_of
+from rosetta.repository.readme import CopyError, commands_under
 from rosetta.targets.manifest import ROOT, find
 from rosetta.targets.ports import free_port
 from rosetta.targets.server import ServerError
@@ -68,7 +68,7 @@ def test_parity_of_nothing_is_red(tmp_path: Path) -> None:
 
 def test_the_commands_are_the_first_block_under_start() -> None:
     text = "## Before\n```\nno\n```\n" + README.format(commands="a\nb") + "```\nno\n```\n"
-    assert commands_of(text) == "a\nb\n"
+    assert commands_under("Start", text) == ["a\nb\n"]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_the_commands_are_the_first_block_under_start() -> None:
 )
 def test_a_readme_without_commands_is_red(readme: str) -> None:
     with pytest.raises(CopyError, match="no fenced block"):
-        commands_of(readme)
+        commands_under("Start", readme)
 
 
 def tracked(root: Path, commands: str) -> None:

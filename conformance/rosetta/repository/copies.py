@@ -1,4 +1,4 @@
-"""Show that one folder is enough: copy it out of the repository and start it as its README says."""
+"""Show that one folder is enough: copy it out of the repository and do what its README says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psycopg
+
 from rosetta.clients.http import Api
+from rosetta.repository.readme import CopyError, commands_under
+from rosetta.repository.schema_change import Team
 from rosetta.targets.manifest import ROOT, Implementation, ManifestError, find
 from rosetta.targets.ports import HOST, free_port
 from rosetta.targets.server import Server, ServerError
@@ -23,19 +27,6 @@ LEFT_OUT = re.compile(
     r"PYTHON(PATH|HOME)|VIRTUAL_ENV|UV|(APP_ENV|DATABASE_URL|REDIS_URL|SECRET_KEY|LOG_LEVEL|CORS_ORIGINS"
     r"|WORKERS|TOKEN_TTL_SECONDS|WS_\w+)"
 )
-
-
-class CopyError(Exception):
-    """The folder does not stand alone."""
-
-
-def commands_of(readme: str) -> str:
-    """Return the first fenced block under the heading ``## Start``; raise CopyError."""
-    section = re.search(r"^## Start\b.*?(?=^## |\Z)", readme, re.MULTILINE | re.DOTALL)
-    block = section and re.search(r"^```\w*\n(.*?)^```", section[0], re.MULTILINE | re.DOTALL)
-    if not block or not block[1].strip():
-        raise CopyError("README.md has no fenced block of commands under the heading '## Start'")
-    return block[1]
 
 
 def copy(implementation: Implementation, target: Path) -> None:
@@ -67,21 +58,19 @@ def environment(home: Path, port: int) -> dict[str, str]:
     }
 
 
-def prove(implementation: Implementation, directory: Path) -> None:
-    """Start a copy and use it; raise CopyError, ServerError or AssertionError."""
+def prove(implementation: Implementation, directory: Path) -> Team:
+    """Start a copy and use it; return who works in it. Raise what the errors of ``run`` are."""
     folder, home = directory / implementation.name, directory / "home"
     folder.mkdir()
     home.mkdir()
     copy(implementation, folder)
     port = free_port()
-    commands = commands_of((folder / "README.md").read_text(encoding="utf-8"))
+    [commands] = commands_under("Start", (folder / "README.md").read_text(encoding="utf-8"))
     print(commands, end="", flush=True)
     script = commands.replace("8000", str(port))
+    variables, log = environment(home, port), directory / "server.log"
     server = Server(
-        ["bash", "-euo", "pipefail", "-c", script],
-        folder=folder,
-        environment=environment(home, port),
-        log=directory / "server.log",
+        ["bash", "-euo", "pipefail", "-c", script], folder=folder, environment=variables, log=log
     )
     begin = time.monotonic()
     try:
@@ -89,8 +78,8 @@ def prove(implementation: Implementation, directory: Path) -> None:
         print(f"healthy after {time.monotonic() - begin:.1f} s", flush=True)
         use(server)
     finally:
-        if server.running:
-            server.kill()
+        server.end()
+    return Team(folder, variables, script, log)
 
 
 def use(server: Server) -> None:
@@ -108,9 +97,10 @@ def run(options: argparse.Namespace) -> int:
     try:
         implementation = find(options.name)
         with TemporaryDirectory(prefix="rosetta-copy-") as directory:
-            prove(implementation, Path(directory))
-    except (AssertionError, CopyError, ManifestError, ServerError) as error:
+            team = prove(implementation, Path(directory))
+            team.work(Path(directory))
+    except (AssertionError, CopyError, ManifestError, ServerError, psycopg.Error) as error:
         print(f"{options.name} does not stand alone: {error}", file=sys.stderr)
         return 1
-    print(f"{options.name} stands alone: signed up, logged in, created an item")
+    print(f"{options.name} stands alone: used, and its schema changed on both databases")
     return 0
