@@ -9,12 +9,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from rosetta.cli import main
 from rosetta.repository import copies, serve
 from rosetta.repository.readme import CopyError, commands_under
+from rosetta.repository.schema_change import SHARED, Filled, change_models, counts, hold
+from rosetta.targets.databases import SqliteDatabase
 from rosetta.targets.manifest import ROOT, find
 from rosetta.targets.ports import free_port
 from rosetta.targets.server import ServerError
@@ -153,3 +156,41 @@ def directory(tmp_path: Path) -> Path:
     made = tmp_path / "copy"
     made.mkdir()
     return made
+
+
+MODELS = (ROOT / "impl" / "fastapi" / "app" / "models.py").read_text(encoding="utf-8")
+
+
+def test_the_models_of_a_copy_get_a_field_and_a_resource(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "models.py").write_text(MODELS, encoding="utf-8")
+    change_models(tmp_path)
+    changed = (tmp_path / "app" / "models.py").read_text(encoding="utf-8")
+    assert "sku: Mapped[str | None]" in changed
+    assert "class Comment(Base):" in changed
+
+
+def test_models_that_do_not_fit_are_red(tmp_path: Path) -> None:
+    with pytest.raises(CopyError, match="no models to change"):
+        change_models(tmp_path)
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "models.py").write_text("class Item(Base):\n    pass\n")
+    with pytest.raises(CopyError, match="has no line of its own"):
+        change_models(tmp_path)
+
+
+def test_a_lost_row_is_red(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path)
+    for table in SHARED:
+        database.rows(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY)")
+        database.rows(f"INSERT INTO {table} VALUES (1)")  # noqa: S608 - ours
+    filled = Filled(database, Mock(), Mock(), 1, counts(database))
+    hold(filled, "nothing")
+    database.rows("DELETE FROM item_tags")
+    with pytest.raises(CopyError, match="rows are lost by migrating on sqlite"):
+        hold(filled, "migrating")
+
+
+def test_a_readme_must_say_how_to_undo_a_migration() -> None:
+    with pytest.raises(CopyError, match="not 2 fenced blocks"):
+        commands_under("Change", "## Change\n```\na\n```\n## Next\n```\nb\n```\n", blocks=2)

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from rosetta.clients.http import Account, Api, Item, expect
@@ -36,6 +37,21 @@ class Change:
     appended: str
 
 
+DJANGO_STATUS = """\
+    status = models.CharField(max_length=8, choices=Status, default=Status.DRAFT)
+"""
+DJANGO_SKU = """\
+    sku = models.CharField(max_length=40, null=True, blank=True)  # noqa: DJ001
+"""
+DJANGO_INDEX = """\
+            models.Index(fields=("status", "id"), name="ix_items_status_id"),
+        )
+"""
+DJANGO_CONSTRAINT = """\
+        constraints = (
+            models.UniqueConstraint(fields=("owner", "sku"), name="items_owner_id_sku_key"),
+        )
+"""
 CHANGES = (
     Change(
         "app/models.py",
@@ -66,16 +82,8 @@ class Comment({base}):
     Change(
         "items/models.py",
         (
-            (
-                "    status = models.CharField(max_length=8, choices=Status, default=Status.DRAFT)\n",
-                "    sku = models.CharField(max_length=40, null=True, blank=True)  # noqa: DJ001\n",
-            ),
-            (
-                '            models.Index(fields=("status", "id"), name="ix_items_status_id"),\n        )\n',
-                "        constraints = (\n"
-                '            models.UniqueConstraint(fields=("owner", "sku"), name="items_sku_key"),\n'
-                "        )\n",
-            ),
+            (DJANGO_STATUS, DJANGO_SKU),
+            (DJANGO_INDEX, DJANGO_CONSTRAINT),
         ),
         '''
 
@@ -113,9 +121,13 @@ class Team:
     def __init__(self, folder: Path, environment: Mapping[str, str], start: str, log: Path) -> None:
         self._folder, self._environment = folder, environment
         self._start, self._log = start.strip(), log
-        readme = (folder / "README.md").read_text(encoding="utf-8")
-        apply, self._undo = commands_under(HEADING, readme, blocks=2)
-        self._apply = apply.strip()
+
+    @cached_property
+    def _commands(self) -> tuple[str, str]:
+        """Those that generate and apply a migration, and those that undo it."""
+        readme = (self._folder / "README.md").read_text(encoding="utf-8")
+        apply, undo = commands_under(HEADING, readme, blocks=2)
+        return apply.strip(), undo
 
     def work(self, directory: Path, kinds: Sequence[Kind] = KINDS) -> None:
         """Change the schema of a database of each kind; raise CopyError, ServerError."""
@@ -140,14 +152,14 @@ class Team:
         return Filled(database, account, items[0], items[-1].id, counts(database))
 
     def _migrate(self, filled: Filled) -> None:
-        before = set(self._folder.rglob("*.py"))
-        self._run(self._apply, filled)
+        before, (apply, undo) = set(self._folder.rglob("*.py")), self._commands
+        self._run(apply, filled)
         for command in LINT:
             self._run(f".venv/bin/{command}", filled)
         hold(filled, "migrating")
-        self._run(self._undo, filled)
+        self._run(undo, filled)
         hold(filled, "undoing it")
-        self._run(self._apply.splitlines()[-1], filled)
+        self._run(apply.splitlines()[-1], filled)
         hold(filled, "migrating again")
         self._use(filled)
         for path in set(self._folder.rglob("*.py")) - before:
