@@ -68,11 +68,11 @@ CHANGES = (
         ),
         '''
 
-class Comment({base}):
+class Comment(<base>):
     """A comment on an item."""
 
     __tablename__ = "comments"
-    __table_args__ = {{"sqlite_autoincrement": True}}
+    __table_args__ = {"sqlite_autoincrement": True}
 
     id: Mapped[int] = mapped_column(_Id, Identity(), primary_key=True)
     item_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("items.id", ondelete="CASCADE"))
@@ -217,17 +217,21 @@ def change_models(folder: Path) -> None:
     """Add the field and the resource to a copy's models; raise CopyError if none of ours fits."""
     for change in CHANGES:
         path = folder / change.file
-        if path.is_file():
-            text = path.read_text(encoding="utf-8")
-            for line, behind in change.insertions:
-                if text.count(line) != 1:
-                    raise CopyError(f"{change.file} has no line of its own {line.strip()!r}")
-                text = text.replace(line, line + behind)
-            base = re.search(r"^class Item\((.+)\):$", text, re.MULTILINE)
-            appended = change.appended.format(base=base[1]) if "{base}" in change.appended else None
-            path.write_text(text + (appended or change.appended), encoding="utf-8")
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if base := re.search(r"^class Item\((.+)\):$", text, re.MULTILINE):
+            changed = _changed(change, text) + change.appended.replace("<base>", base[1])
+            path.write_text(changed, encoding="utf-8")
             return
-    raise CopyError(f"no models to change: neither {' nor '.join(c.file for c in CHANGES)}")
+    files = " nor ".join(change.file for change in CHANGES)
+    raise CopyError(f"no models to change: neither {files} has a class Item")
+
+
+def _changed(change: Change, text: str) -> str:
+    for line, behind in change.insertions:
+        if text.count(line) != 1:
+            raise CopyError(f"{change.file} has no line of its own {line.strip()!r}")
+        text = text.replace(line, line + behind)
+    return text
 
 
 def counts(database: Database) -> dict[str, int]:
