@@ -22,8 +22,8 @@ CONFORMANCE = ROOT / "conformance"
 NONE_FOUND = "no implementation found: no impl/*/pyproject.toml has a table [tool.conformance]"
 # The variables of the contract: what the tester has set must not reach a test.
 CONTRACT_VARIABLES = (
-    *("APP_ENV", "DATABASE_URL", "HOST", "LOG_LEVEL", "PORT", "REDIS_URL", "SECRET_KEY"),
-    *("TOKEN_TTL_SECONDS", "WORKERS", "WS_MAX_CONNECTIONS", "WS_QUEUE_EVENTS"),
+    *("APP_ENV", "CORS_ORIGINS", "DATABASE_URL", "HOST", "LOG_LEVEL", "PORT", "REDIS_URL"),
+    *("SECRET_KEY", "TOKEN_TTL_SECONDS", "WORKERS", "WS_MAX_CONNECTIONS", "WS_QUEUE_EVENTS"),
 )
 # Time for an interrupted run to end its servers and drop its databases, in seconds.
 PATIENCE = 20.0
@@ -164,6 +164,14 @@ def faults(session: nox.Session) -> None:
 def elsewhere(session: nox.Session) -> None:
     """Run the suite against a service in another language, which needs Node.js 20 or later."""
     run_patiently(session, "-m", "pytest", "elsewhere", *session.posargs)
+
+
+@nox.session(default=False)
+def clients(session: nox.Session) -> None:
+    """Generate clients from spec/openapi.yaml and use them, and lint it; needs Node.js with npm."""
+    session.install("--require-hashes", "-r", str(CONFORMANCE / "requirements-clients.txt"))
+    session.env["ROSETTA_CLIENTS_PYTHON"] = str(Path(session.bin) / "python")
+    run_patiently(session, "-m", "pytest", "generated", *session.posargs)
 
 
 @nox.session(default=False, venv_backend="none")

@@ -28,7 +28,7 @@ ITS_PARSER = {"ws-handshake"}
 ITS_HASH = {"passwords"}
 # The contract's tables, which the suite looks into, fills and breaks past the server.
 ITS_STORE = {
-    *("configuration", "echo", "etag", "feed", "feed-cost", "feed-data", "feed-order"),
+    *("configuration", "cors", "echo", "etag", "feed", "feed-cost", "feed-data", "feed-order"),
     *("if-match", "item-patch", "liveness", "migrations", "nosniff", "problem", "readiness"),
     *("request-id", "secret-key", "shutdown", "storage", "success", "timestamps", "token"),
     *("unavailable", "unhandled", "user-deletion", "write-only-password", "ws-close"),
