@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Flask, Response, request
 from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, NotFound
 
 from app.database import is_unreachable
@@ -124,13 +125,13 @@ def _handle_http_error(error: HTTPException) -> HTTPException | Response:
 def _about_blank(error: HTTPException) -> Response:
     """Return the answer to an error that the contract does not know (RFC 9457 section 4.2.1)."""
     # Contract: Werkzeug would answer with a page of HTML; its headers stay.
-    response = Response.force_type(error.get_response())
-    status = response.status_code
+    status = error.code or 500
     try:
         title = HTTPStatus(status).phrase
     except ValueError:
         title = "Unknown"
-    response.data = json.dumps({"type": "about:blank", "title": title, "status": status})
+    body = json.dumps({"type": "about:blank", "title": title, "status": status})
+    response = Response(body, status, Headers(error.get_headers()))
     response.content_type = "application/problem+json"
     return response
 

@@ -1,7 +1,5 @@
 """The application: all of its wiring in one view."""
 
-from functools import partial
-
 from tornado.web import Application
 
 from app.logs import log_request
@@ -16,7 +14,7 @@ def create_app(services: Services) -> Application:
     arguments = {"services": services}
     return Application(
         handlers(arguments),
-        transforms=[KeepUpgrade, partial(AllowOrigin, services.settings.cors_origins)],
+        transforms=[KeepUpgrade, AllowOrigin.of(services.settings.cors_origins)],
         default_handler_class=NotFoundHandler,
         default_handler_args=arguments,
         log_function=log_request,

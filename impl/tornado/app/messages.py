@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Awaitable
 from datetime import datetime
 from functools import cached_property
+from numbers import Integral
 from types import TracebackType
 from typing import Any
 
@@ -24,7 +25,7 @@ from app.services import Services
 logger = logging.getLogger(__name__)
 
 CACHE_CONTROL = "private, no-cache"  # of what is read with a token (RFC 9111 section 5.2.2)
-HeaderValue = bytes | str | int | datetime
+HeaderValue = bytes | str | int | Integral | datetime
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -152,9 +153,16 @@ class BaseHandler(RequestHandler):
 class AllowOrigin(OutputTransform):
     """Gives a response the fields that let a page of another origin read it."""
 
-    def __init__(self, allowed_origins: frozenset[str], request: HTTPServerRequest) -> None:
-        self._allowed_origins = allowed_origins
+    allowed_origins: frozenset[str]
+
+    def __init__(self, request: HTTPServerRequest) -> None:
+        super().__init__(request)
         self._request = request
+
+    @classmethod
+    def of(cls, allowed_origins: frozenset[str]) -> type[OutputTransform]:
+        """Return the class for these origins: Tornado makes an object of it for each request."""
+        return type(cls.__name__, (cls,), {"allowed_origins": allowed_origins})
 
     def transform_first_chunk(
         self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
@@ -166,7 +174,7 @@ class AllowOrigin(OutputTransform):
         asks_first = "Access-Control-Request-Method" in sent
         is_preflight = self._request.method == "OPTIONS" and status_code == 204 and asks_first
         fields = cors_headers(
-            self._allowed_origins, sent.get("Origin"), headers["Allow"] if is_preflight else None
+            self.allowed_origins, sent.get("Origin"), headers["Allow"] if is_preflight else None
         )
         headers.update(fields)
         if fields and fields["Access-Control-Allow-Origin"] != "*":
