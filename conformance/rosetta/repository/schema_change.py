@@ -72,7 +72,7 @@ class Comment(<base>):
     """A comment on an item."""
 
     __tablename__ = "comments"
-    __table_args__ = {"sqlite_autoincrement": True}
+    __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: Mapped[int] = mapped_column(_Id, Identity(), primary_key=True)
     item_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("items.id", ondelete="CASCADE"))
