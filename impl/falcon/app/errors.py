@@ -1,6 +1,7 @@
 """Problems (RFC 9457): what Falcon's errors and all other exceptions become."""
 
 import logging
+from http import HTTPStatus
 from typing import Any
 
 import falcon
@@ -115,13 +116,21 @@ def serialize_problem(req: Request, resp: Response, error: falcon.HTTPError) -> 
     resp.data = to_json(problem)
 
 
+def _about_blank(status: int) -> dict[str, Any]:
+    """Return the problem of an error that the contract does not know (RFC 9457 section 4.2.1)."""
+    try:
+        title = HTTPStatus(status).phrase
+    except ValueError:
+        title = "Unknown"
+    return {"type": "about:blank", "title": title, "status": status}
+
+
 def _problem(error: falcon.HTTPError) -> dict[str, Any]:
     """Return the problem of an error; about:blank if the contract does not know it."""
     status = error.status_code
     known = next((_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS), None)
-    if known is None:  # RFC 9457 section 4.2.1
-        phrase = falcon.code_to_http_status(status).partition(" ")[2]
-        return {"type": "about:blank", "title": phrase, "status": status}
+    if known is None:
+        return _about_blank(status)
     slug, title = known
     problem = {"type": f"/problems/{slug}", "title": title, "status": status}
     return problem | ({"errors": error.errors} if isinstance(error, ValidationFailed) else {})

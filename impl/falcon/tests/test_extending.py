@@ -40,7 +40,7 @@ async def expect_about_blank(conductor: ASGIConductor, path: str, status: int) -
     return dict(result.headers)
 
 
-@pytest.mark.parametrize("status", [400, 401, 402, 403, 409, 410, 412, 422, 429, 503])
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 409, 410, 412, 418, 422, 429, 503])
 async def test_an_error_the_contract_does_not_know_is_about_blank(
     app: App, conductor: ASGIConductor, status: int
 ) -> None:
