@@ -14,8 +14,7 @@ from app.preconditions import etag, if_match_fails, if_none_match_hits
 # conditional_response would answer Range and If-Modified-Since too.
 
 
-# What was read with a token is no other user's, and asked for again before each use.
-PRIVATE = {"Cache-Control": "private, no-cache"}
+CACHE_CONTROL = "private, no-cache"  # of what is read with a token (RFC 9111 section 5.2.2)
 
 
 def answer(request: Request, resource: User | Item, shown: BaseModel) -> Any:
@@ -24,8 +23,8 @@ def answer(request: Request, resource: User | Item, shown: BaseModel) -> Any:
     request.response.headers["ETag"] = current
     if request.method in {"GET", "HEAD"}:
         if if_none_match_hits(request.headers.get("If-None-Match"), current):
-            return HTTPNotModified(headers={"ETag": current, **PRIVATE})
-        request.response.headers.update(PRIVATE)
+            return HTTPNotModified(headers={"ETag": current, "Cache-Control": CACHE_CONTROL})
+        request.response.headers["Cache-Control"] = CACHE_CONTROL
     return shown
 
 

@@ -29,7 +29,7 @@ def message_tween_factory(handler: Callable[[Request], Response], registry: Any)
     def finish(request: Request) -> Response:
         response = handler(request)
         complete(response)
-        _add_cors(request, response, settings.cors_origins)
+        _allow_origin(request, response, settings.cors_origins)
         response.headers["X-Request-ID"] = request.request_id
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
@@ -38,9 +38,9 @@ def message_tween_factory(handler: Callable[[Request], Response], registry: Any)
 
 
 # Pyramid has no CORS of its own, and wsgicors knows nothing of Allow.
-def _add_cors(request: Request, response: Response, allowed: frozenset[str]) -> None:
-    asks_method = "Access-Control-Request-Method" in request.headers
-    is_preflight = request.method == "OPTIONS" and asks_method and response.status_code == 204
+def _allow_origin(request: Request, response: Response, allowed: frozenset[str]) -> None:
+    asks_first = "Access-Control-Request-Method" in request.headers
+    is_preflight = request.method == "OPTIONS" and asks_first and response.status_code == 204
     allow = response.headers["Allow"] if is_preflight else None
     headers = cors_headers(allowed, request.headers.get("Origin"), allow)
     response.headers.update(headers)

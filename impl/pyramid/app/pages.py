@@ -5,7 +5,7 @@ from typing import Any
 from pyramid.request import Request
 from sqlalchemy import Select
 
-from app.conditional import PRIVATE
+from app.conditional import CACHE_CONTROL
 from app.models import Item, User
 from app.schemas import PageQuery, Resource
 
@@ -21,7 +21,7 @@ def page(
     window = select.where(model.id > query.after).order_by(model.id).limit(query.limit + 1)
     found = request.dbsession.scalars(window).unique().all()
     shown = found[: query.limit]
-    request.response.headers.update(PRIVATE)
+    request.response.headers["Cache-Control"] = CACHE_CONTROL
     target = _next_target(request, query, shown[-1].id) if len(found) > len(shown) else None
     if target is not None:
         request.response.headers["Link"] = f'<{target}>; rel="next"'
