@@ -33,7 +33,7 @@ class Change:
     """How a mapper's models get a field of items, unique for each owner, and their comments."""
 
     file: str
-    insertions: Sequence[tuple[str, str]]  # (line, what is to stand behind it)
+    insertions: Sequence[tuple[str, str]]  # (line, what to insert after it)
     appended: str
 
 

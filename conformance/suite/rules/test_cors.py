@@ -44,7 +44,7 @@ STRANGERS = [
 
 
 def each_answer() -> list[tuple[str, Flaws]]:
-    """Return every operation as it succeeds, and with each of its refusals."""
+    """Return every operation without a flaw, and with each flaw that is refused."""
     found: list[tuple[str, Flaws]] = []
     for operation in OPERATIONS:
         if operation not in SPEC.websockets:
