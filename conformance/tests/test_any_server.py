@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -27,18 +28,24 @@ PREFIX = "/api/v1"
 
 
 @pytest.fixture
-def untrusted(tiny: Server) -> Iterator[tuple[Target, str]]:
+def untrusted(tiny: Server, tmp_path: Path) -> Iterator[tuple[Target, str]]:
     """The tiny server behind the proxy, and the CA that a client must trust."""
     if shutil.which("openssl") is None:
         pytest.skip("the openssl command is not installed")
     command = [sys.executable, "-m", "tests.tls_proxy", "--to", tiny.base_url, "--prefix", PREFIX]
-    with subprocess.Popen(command, cwd=CONFORMANCE, stdout=subprocess.PIPE, text=True) as proxy:  # noqa: S603
+    with subprocess.Popen(  # noqa: S603
+        command,
+        cwd=CONFORMANCE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as proxy:
         try:
             assert proxy.stdout is not None
             url, ca = proxy.stdout.readline().strip(), proxy.stdout.readline().strip()
             yield Target(url), ca
         finally:
-            proxy.terminate()
+            proxy.kill()  # told to stop, it would wait for connections that are open
 
 
 @pytest.fixture
