@@ -191,7 +191,7 @@ def test_spectrals_default_rules_find_no_error_and_warn_of_what_is_meant(typescr
     assert all(each["severity"] > 0 for each in found)
 
 
-def test_schemathesis_finds_nothing_when_run_with_a_token(service: Server, tmp_path: Path) -> None:
+def test_schemathesis_finds_nothing_when_run_with_a_token(service: Server) -> None:
     with Api(service) as api:
         token = api.sign_up().token
     arguments = ("--url", service.base_url, "-H", f"Authorization: Bearer {token}")
